@@ -1,0 +1,57 @@
+package docker
+
+import (
+	"context"
+
+	"github.com/docker/go-plugins-helpers/network"
+
+	"github.com/ovsnet/ovsnet/overlay"
+)
+
+// ifPrefix begins the name of the interface in the container: eth0, eth1, ….
+const ifPrefix = "eth"
+
+// join makes the container's link and answers when packets pass through it on
+// this host. No gateway is answered, so that Docker gives the container a way
+// out through docker_gwbridge, unless the network is internal.
+func (p *Plugin) join(ctx context.Context, request network.JoinRequest) (network.JoinResponse, error) {
+	if err := requireEndpoint(request.NetworkID, request.EndpointID); err != nil {
+		return network.JoinResponse{}, err
+	}
+	joined, endpoint, err := p.endpoint(ctx, request.NetworkID, request.EndpointID)
+	if err != nil {
+		return network.JoinResponse{}, err
+	}
+	if err := p.connect(ctx, endpoint, joined.MTU); err != nil {
+		return network.JoinResponse{}, p.disconnect(ctx, endpoint, err)
+	}
+	return network.JoinResponse{
+		InterfaceName:         network.InterfaceName{SrcName: endpoint.PeerName(), DstPrefix: ifPrefix},
+		DisableGatewayService: joined.Internal,
+	}, nil
+}
+
+// connect makes the link and waits for the loop to put it to use.
+func (p *Plugin) connect(ctx context.Context, endpoint overlay.Endpoint, mtu int) error {
+	if err := p.Links.Create(ctx, endpoint, mtu); err != nil {
+		return p.away("the kernel", err)
+	}
+	return p.away("Open vSwitch", p.Loop.WaitEndpoint(ctx, endpoint))
+}
+
+// disconnect undoes a connect that failed, and returns why it did.
+func (p *Plugin) disconnect(ctx context.Context, endpoint overlay.Endpoint, cause error) error {
+	ctx, cancel := undo(ctx)
+	defer cancel()
+	defer p.Loop.Wake()
+	return and(cause, p.Links.Delete(ctx, endpoint.PortName()))
+}
+
+// leave undoes join. The endpoint stays until DeleteEndpoint.
+func (p *Plugin) leave(ctx context.Context, request network.LeaveRequest) (none, error) {
+	if err := requireEndpoint(request.NetworkID, request.EndpointID); err != nil {
+		return none{}, err
+	}
+	defer p.Loop.Wake()
+	return none{}, p.deleteLink(ctx, request.EndpointID)
+}
