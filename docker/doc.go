@@ -28,8 +28,9 @@
 // other endpoints. Join makes the link, and answers when this host's flows for
 // it are installed. Join answers no gateway: Docker then adds docker_gwbridge to
 // the container, and with it the way out and published ports, unless the
-// network is internal. Leave removes the link and DeleteEndpoint the endpoint;
-// should either never come, the loop finds the link gone.
+// network is internal. Leave does nothing, because Docker still takes the
+// container's end back after it; DeleteEndpoint removes link and endpoint.
+// Should it never come, the loop finds the link gone or waiting.
 //
 // # Whose subnet
 //

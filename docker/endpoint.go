@@ -96,7 +96,9 @@ func (p *Plugin) deleteEndpoint(ctx context.Context, request network.DeleteEndpo
 		return none{}, err
 	}
 	defer p.Loop.Wake()
-	return none{}, and(p.deleteLink(ctx, request.EndpointID), p.deleteRecord(ctx, request))
+	return none{}, and(
+		p.away("the kernel", p.Links.Delete(ctx, overlay.Endpoint{ID: request.EndpointID}.PortName())),
+		p.deleteRecord(ctx, request))
 }
 
 func (p *Plugin) deleteRecord(ctx context.Context, request network.DeleteEndpointRequest) error {
@@ -108,10 +110,6 @@ func (p *Plugin) deleteRecord(ctx context.Context, request network.DeleteEndpoin
 		return p.away("etcd", err)
 	}
 	return p.away("etcd", p.Endpoints.DeleteEndpoint(ctx, p.Node, joined.ID, request.EndpointID))
-}
-
-func (p *Plugin) deleteLink(ctx context.Context, endpoint string) error {
-	return p.away("the kernel", p.Links.Delete(ctx, overlay.Endpoint{ID: endpoint}.PortName()))
 }
 
 // endpointInfo tells what this driver knows of an endpoint.

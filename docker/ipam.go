@@ -22,7 +22,7 @@ func (p *Plugin) requestPool(ctx context.Context, request ipam.RequestPoolReques
 		return ipam.RequestPoolResponse{}, p.away("this host's routes", err)
 	}
 	if ask.Prefix.IsValid() {
-		if err := refuseOverlap("subnet "+ask.Prefix.String(), ask.Prefix, occupied); err != nil {
+		if err := refuseOverlap("subnet "+ask.Prefix.String(), "it", ask.Prefix, occupied); err != nil {
 			return ipam.RequestPoolResponse{}, err
 		}
 	}
@@ -31,7 +31,7 @@ func (p *Plugin) requestPool(ctx context.Context, request ipam.RequestPoolReques
 	if err != nil {
 		return ipam.RequestPoolResponse{}, p.away("etcd", explainExhausted(err, p.AddressPool, occupied))
 	}
-	if err := refuseOverlap(networkObject(ask.Network), pool.Prefix, occupied); err != nil {
+	if err := refuseOverlap(networkObject(ask.Network), "its subnet "+pool.Prefix.String(), pool.Prefix, occupied); err != nil {
 		ctx, cancel := undo(ctx)
 		defer cancel()
 		return ipam.RequestPoolResponse{}, and(err, p.Pools.ReleasePool(ctx, p.Node, pool))

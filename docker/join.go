@@ -47,11 +47,9 @@ func (p *Plugin) disconnect(ctx context.Context, endpoint overlay.Endpoint, caus
 	return and(cause, p.Links.Delete(ctx, endpoint.PortName()))
 }
 
-// leave undoes join. The endpoint stays until DeleteEndpoint.
-func (p *Plugin) leave(ctx context.Context, request network.LeaveRequest) (none, error) {
-	if err := requireEndpoint(request.NetworkID, request.EndpointID); err != nil {
-		return none{}, err
-	}
-	defer p.Loop.Wake()
-	return none{}, p.deleteLink(ctx, request.EndpointID)
+// leave has nothing to undo: Docker takes its end of the link out of the
+// container after this call and would not find it, so it goes with
+// DeleteEndpoint.
+func (p *Plugin) leave(_ context.Context, request network.LeaveRequest) (none, error) {
+	return none{}, requireEndpoint(request.NetworkID, request.EndpointID)
 }

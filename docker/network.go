@@ -28,7 +28,7 @@ func (p *Plugin) createNetwork(ctx context.Context, request network.CreateNetwor
 	if err != nil {
 		return none{}, p.away("this host's routes", err)
 	}
-	if err := refuseOverlap(networkObject(attach.Name), attach.Subnet.Prefix, occupied); err != nil {
+	if err := refuseOverlap(networkObject(attach.Name), "its subnet "+attach.Subnet.Prefix.String(), attach.Subnet.Prefix, occupied); err != nil {
 		return none{}, err
 	}
 	joined, err := p.Networks.Attach(ctx, attach)

@@ -61,7 +61,7 @@ func parseNetworkOptions(options map[string]any) (networkOptions, error) {
 			return parsed, err
 		}
 	}
-	if parsed.Internal, err = flag(options, labelInternal, false); err != nil {
+	if parsed.Internal, err = boolean(options, labelInternal, false); err != nil {
 		return parsed, err
 	}
 	if parsed.Name = given[OptionNetwork]; parsed.Name != "" {
@@ -112,14 +112,14 @@ func refuseUnknown(flagName string, given map[string]string, known ...string) er
 
 // refuseFamilies refuses a network with IPv6 or without IPv4.
 func refuseFamilies(options map[string]any) error {
-	ipv6, err := flag(options, labelIPv6, false)
+	ipv6, err := boolean(options, labelIPv6, false)
 	if err != nil {
 		return err
 	}
 	if ipv6 {
 		return refuseIPv6()
 	}
-	ipv4, err := flag(options, labelIPv4, true)
+	ipv4, err := boolean(options, labelIPv4, true)
 	if err != nil {
 		return err
 	}
@@ -133,8 +133,8 @@ func refuseIPv6() error {
 	return overlay.Refuse(overlay.Invalid, "network", "leave --ipv6 and IPv6 subnets out", "ovsnet does not carry IPv6 yet")
 }
 
-// flag reads a boolean that Docker writes as JSON's, and users as a word.
-func flag(options map[string]any, key string, missing bool) (bool, error) {
+// boolean reads a boolean that Docker writes as JSON's, and users as a word.
+func boolean(options map[string]any, key string, missing bool) (bool, error) {
 	switch value := options[key].(type) {
 	case nil:
 		return missing, nil

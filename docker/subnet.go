@@ -82,16 +82,16 @@ func overlapping(prefix netip.Prefix, occupied []Occupied) (Occupied, bool) {
 	return occupied[i], true
 }
 
-// refuseOverlap refuses a subnet that this host could not reach something else
-// with: containers' traffic to it would leave by another way than the user
-// expects. object is what has the subnet.
-func refuseOverlap(object string, prefix netip.Prefix, occupied []Occupied) error {
+// refuseOverlap refuses a subnet that something else on this host has: packets
+// for the one would go the way of the other. object is what is refused, and
+// subject how its subnet is called there.
+func refuseOverlap(object, subject string, prefix netip.Prefix, occupied []Occupied) error {
 	taken, overlaps := overlapping(prefix, occupied)
 	if !overlaps {
 		return nil
 	}
-	return overlay.Refuse(overlay.Conflict, object, "choose another subnet, or change this host's "+taken.What,
-		"subnet %s overlaps this host's %s", prefix, taken.What)
+	return overlay.Refuse(overlay.Conflict, object, "choose another subnet, or move what has it on this host",
+		"%s overlaps this host's %s", subject, taken.What)
 }
 
 // fitMTU decides the MTU for a new network, in bytes: the one asked for, or
