@@ -1,6 +1,10 @@
 package ovsdb
 
-import "github.com/ovsnet/ovsnet/overlay"
+import (
+	"maps"
+
+	"github.com/ovsnet/ovsnet/overlay"
+)
 
 // The keys in external_ids by which ovsnet knows its own rows and what the
 // host must remember across an agent's restart.
@@ -48,9 +52,14 @@ func ours(externalIDs map[string]string) bool { return externalIDs[KeyOwner] == 
 // marked returns the keys with the owner's mark among them.
 func marked(externalIDs map[string]string) map[string]string {
 	all := map[string]string{KeyOwner: Owner}
-	for k, v := range externalIDs {
-		all[k] = v
-	}
+	maps.Copy(all, externalIDs)
+	return all
+}
+
+// present returns the keys that have a value.
+func present(keys map[string]string) map[string]string {
+	all := maps.Clone(keys)
+	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
 	return all
 }
 

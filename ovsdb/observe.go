@@ -10,7 +10,7 @@ import (
 
 // Observation is what OVSDB says about one bridge and the switch it is on.
 type Observation struct {
-	// Version is OVS's version, or empty before ovs-vswitchd has ever run.
+	// Version is OVS's version as its start script recorded it, or empty.
 	Version string
 	// DatapathTypes are those that this ovs-vswitchd can do, sorted.
 	DatapathTypes []string

@@ -49,9 +49,7 @@ func stringSet(values []string) ovsdb.OvsSet {
 func stringMap(values map[string]string) ovsdb.OvsMap {
 	m := ovsdb.OvsMap{GoMap: make(map[any]any, len(values))}
 	for k, v := range values {
-		if v != "" {
-			m.GoMap[k] = v
-		}
+		m.GoMap[k] = v
 	}
 	return m
 }

@@ -73,7 +73,7 @@ func newBridge(v view, want Bridge) []ovsdb.Operation {
 		"fail_mode":     failModeSecure,
 		"protocols":     stringSet(protocols()),
 		"datapath_type": want.Datapath,
-		"external_ids":  stringMap(marked(want.ExternalIDs)),
+		"external_ids":  stringMap(present(marked(want.ExternalIDs))),
 		"other_config":  stringMap(bridgeConfig()),
 	}))
 	if v.root == nil {
@@ -90,7 +90,7 @@ func newPort(id string, want Port) []ovsdb.Operation {
 			"name": want.Name, "type": want.Type, "options": stringMap(want.Options),
 		}),
 		insertRow(tablePort, id+"_port", ovsdb.Row{
-			"name": want.Name, "interfaces": references([]string{id + "_interface"}), "external_ids": stringMap(marked(want.ExternalIDs)),
+			"name": want.Name, "interfaces": references([]string{id + "_interface"}), "external_ids": stringMap(present(marked(want.ExternalIDs))),
 		}),
 	}
 }

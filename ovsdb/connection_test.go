@@ -1,0 +1,196 @@
+package ovsdb
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ovn-kubernetes/libovsdb/ovsdb"
+
+	"github.com/ovsnet/ovsnet/overlay"
+)
+
+// lost waits until the client knows that OVSDB is away.
+func lost(t *testing.T, c *Client) error {
+	t.Helper()
+	var err error
+	eventually(t, "Observe to fail", func() bool {
+		_, err = c.Observe(deadline(t, time.Second), "br-ovsnet")
+		return err != nil
+	})
+	return err
+}
+
+func found(t *testing.T, c *Client) {
+	t.Helper()
+	eventually(t, "Observe to work", func() bool {
+		_, err := c.Observe(deadline(t, time.Second), "br-ovsnet")
+		return err == nil
+	})
+}
+
+// drain takes a wake-up that is due already.
+func drain(c *Client) {
+	select {
+	case <-c.Changes():
+	default:
+	}
+}
+
+func woken(t *testing.T, c *Client, by string) {
+	t.Helper()
+	select {
+	case <-c.Changes():
+	case <-time.After(10 * time.Second):
+		t.Fatalf("no wake-up by %s", by)
+	}
+}
+
+func TestNothingListens(t *testing.T) {
+	w := &world{endpoint: "unix:" + filepath.Join(t.TempDir(), "none.sock")}
+	c := dial(t, w)
+	ctx := deadline(t, 10*time.Second)
+	_, err := c.Observe(ctx, "br-ovsnet")
+	if !overlay.IsKind(err, overlay.Unavailable) || !strings.Contains(err.Error(), w.endpoint) {
+		t.Errorf("Observe: %v", err)
+	}
+	if err := c.EnsureBridge(ctx, bridgeWanted); !overlay.IsKind(err, overlay.Unavailable) {
+		t.Errorf("EnsureBridge: %v", err)
+	}
+	if err := c.WaitPorts(ctx, []string{"x"})["x"].Err; !overlay.IsKind(err, overlay.Unavailable) {
+		t.Errorf("WaitPorts: %v", err)
+	}
+	if ctx.Err() != nil {
+		t.Error("waited for a server that is not there")
+	}
+}
+
+func TestServerRestarts(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		c := dial(t, w)
+		ensureAll(t, c, Port{Name: "ovsn1", Type: "internal"})
+		check(t, c.WaitPorts(deadline(t, 10*time.Second), []string{"ovsn1"})["ovsn1"].Err)
+		drain(c)
+		w.down()
+		woken(t, c, "the loss of the connection")
+		if err := lost(t, c); !overlay.IsKind(err, overlay.Unavailable) {
+			t.Errorf("Observe: %v", err)
+		}
+		drain(c)
+		w.up()
+		woken(t, c, "the connection")
+		found(t, c)
+		before := generation(t, c)
+		ensureAll(t, c, Port{Name: "ovsn1", Type: "internal"})
+		if after := generation(t, c); after != before {
+			t.Errorf("%d transactions after a restart that lost nothing", after-before)
+		}
+		check(t, c.EnsurePorts(deadline(t, 10*time.Second), "br-ovsnet", []Port{{Name: "ovsn2", Type: "internal"}}))
+		check(t, c.WaitPorts(deadline(t, 10*time.Second), []string{"ovsn2"})["ovsn2"].Err)
+	})
+}
+
+// TestDatabaseEmptied also shows that rows which went while the client was
+// away are not seen any more.
+func TestDatabaseEmptied(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		c := dial(t, w)
+		ensureAll(t, c, Port{Name: "ovsn1", Type: "internal"})
+		w.down()
+		_ = lost(t, c)
+		w.upEmpty()
+		found(t, c)
+		if o := observed(t, c); o.Bridge.Present || len(o.Ports) > 0 {
+			t.Errorf("observed in an empty database: %+v", o)
+		}
+		ensureAll(t, c, Port{Name: "ovsn1", Type: "internal"})
+		check(t, c.WaitPorts(deadline(t, 10*time.Second), []string{"ovsn1"})["ovsn1"].Err)
+	})
+}
+
+func TestServerStalls(t *testing.T) {
+	dir := t.TempDir()
+	backend := filepath.Join(dir, "backend.sock")
+	serveMemory(t, backend)
+	g := newGate(t, filepath.Join(dir, "db.sock"), backend)
+	c := Dial(Config{Endpoint: "unix:" + g.path, ProbeInterval: 100 * time.Millisecond})
+	t.Cleanup(c.Close)
+	check(t, c.EnsureBridge(deadline(t, 10*time.Second), bridgeWanted))
+	g.stall()
+	if err := c.EnsurePorts(deadline(t, 50*time.Millisecond), "br-ovsnet", []Port{{Name: "x"}}); !overlay.IsKind(err, overlay.Unavailable) {
+		t.Errorf("EnsurePorts: %v", err)
+	}
+	if err := lost(t, c); !strings.Contains(err.Error(), "no sign of life") && !strings.Contains(err.Error(), "connect") {
+		t.Errorf("Observe: %v", err)
+	}
+	g.resume()
+	found(t, c)
+	check(t, c.EnsurePorts(deadline(t, 10*time.Second), "br-ovsnet", []Port{{Name: "x"}}))
+}
+
+func TestCountersWakeNobody(t *testing.T) {
+	dir := t.TempDir()
+	socket := filepath.Join(dir, "db.sock")
+	serveMemory(t, socket)
+	c := dial(t, &world{endpoint: "unix:" + socket})
+	other := dial(t, &world{endpoint: "unix:" + socket})
+	ensureAll(t, c)
+	count := func(packets int, plus ovsdb.Row) {
+		check(t, other.ensure(deadline(t, 10*time.Second), "counters", func(v view) ([]ovsdb.Operation, error) {
+			plus["statistics"] = ovsdb.OvsMap{GoMap: map[any]any{"rx_packets": packets}}
+			return []ovsdb.Operation{updateRow(tableInterface, v.places()[tunnelWanted.Name].link.UUID, plus)}, nil
+		}))
+		eventually(t, "the counter in the copy", func() bool {
+			return observed(t, c).Ports[0].Statistics["rx_packets"] == packets
+		})
+	}
+	count(1, ovsdb.Row{"link_state": "down"})
+	woken(t, c, "the link's state")
+	drain(c)
+	// Events come in order: had this woken anybody, the wake-up would stand
+	// before that of the link's state below.
+	_, _, changed, err := c.look(deadline(t, time.Second))
+	check(t, err)
+	count(2, ovsdb.Row{})
+	select {
+	case <-changed:
+		t.Error("a counter woke the reader")
+	default:
+	}
+	count(3, ovsdb.Row{"link_state": "up"})
+	woken(t, c, "the link's state")
+}
+
+// TestStalePlanIsMadeAnew lets a row vanish between plan and transaction.
+func TestStalePlanIsMadeAnew(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		c, other := dial(t, w), dial(t, w)
+		ensureAll(t, c)
+		ctx := deadline(t, 10*time.Second)
+		plans := 0
+		err := c.ensure(ctx, "test", func(v view) ([]ovsdb.Operation, error) {
+			if plans++; plans == 1 {
+				check(t, other.RemoveBridge(ctx, "br-ovsnet"))
+			}
+			return planPorts(v, "br-ovsnet", []Port{{Name: "ovsn1", Type: "internal"}})
+		})
+		if plans != 2 || !overlay.IsKind(err, overlay.Missing) {
+			t.Errorf("%d plans, %v", plans, err)
+		}
+		if _, v, _, err := c.look(ctx); err != nil || len(v.ports) > 0 {
+			t.Errorf("left behind: %+v, %v", v.ports, err)
+		}
+	})
+}
+
+func TestRejectionIsTold(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		c := dial(t, w)
+		ensureAll(t, c)
+		err := c.EnsurePorts(deadline(t, 10*time.Second), "br-ovsnet", []Port{{Name: "twice"}, {Name: "twice"}})
+		if err == nil || !strings.Contains(err.Error(), "OVSDB rejected the transaction") {
+			t.Errorf("EnsurePorts: %v", err)
+		}
+	})
+}

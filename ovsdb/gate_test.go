@@ -1,0 +1,129 @@
+package ovsdb
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+)
+
+// gate stands between a client and an OVSDB server on a Unix socket. It can
+// cut all connections, or stop passing bytes on as a stopped server would.
+type gate struct {
+	t        testing.TB
+	path     string
+	mu       sync.Mutex
+	backend  string
+	listener net.Listener
+	conns    map[net.Conn]bool
+	stalled  chan struct{}
+	pumps    sync.WaitGroup
+}
+
+func newGate(t testing.TB, path, backend string) *gate {
+	g := &gate{t: t, path: path, backend: backend, conns: map[net.Conn]bool{}, stalled: closedChannel()}
+	g.open()
+	t.Cleanup(func() {
+		g.resume()
+		g.cut()
+		g.pumps.Wait()
+	})
+	return g
+}
+
+func closedChannel() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
+
+// lead sends later connections to another server.
+func (g *gate) lead(backend string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.backend = backend
+}
+
+// open lets clients connect (again).
+func (g *gate) open() {
+	listener, err := net.Listen("unix", g.path)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.mu.Lock()
+	g.listener = listener
+	g.mu.Unlock()
+	g.pumps.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			g.pair(conn)
+		}
+	})
+}
+
+func (g *gate) pair(front net.Conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	back, err := net.Dial("unix", g.backend)
+	if err != nil {
+		_ = front.Close()
+		return
+	}
+	g.conns[front], g.conns[back] = true, true
+	g.pumps.Go(func() { g.pump(front, back) })
+	g.pumps.Go(func() { g.pump(back, front) })
+}
+
+func (g *gate) pump(to, from net.Conn) {
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		g.mu.Lock()
+		stalled := g.stalled
+		g.mu.Unlock()
+		<-stalled
+		if n > 0 {
+			if _, err := to.Write(buffer[:n]); err != nil {
+				break
+			}
+		}
+		if err != nil {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+				g.t.Logf("gate: %v", err)
+			}
+			break
+		}
+	}
+	_, _ = to.Close(), from.Close()
+}
+
+// cut ends all connections and refuses new ones.
+func (g *gate) cut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_ = g.listener.Close()
+	for conn := range g.conns {
+		_ = conn.Close()
+	}
+	clear(g.conns)
+}
+
+func (g *gate) stall() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stalled = make(chan struct{})
+}
+
+func (g *gate) resume() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-g.stalled:
+	default:
+		close(g.stalled)
+	}
+}
