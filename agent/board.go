@@ -1,0 +1,205 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ovsnet/ovsnet/overlay"
+)
+
+// board is where the loop publishes what it reached and where others wait for
+// it. It holds no part of the loop's own state.
+type board struct {
+	wakes chan struct{}
+
+	mu      sync.Mutex
+	state   State
+	changed chan struct{}
+	follow  map[string]time.Time
+}
+
+// State is what the loop last published.
+type State struct {
+	// View is the newest view; Applied the snapshot whose flows are installed.
+	View    View
+	Applied *overlay.Snapshot
+	// Ports are the OpenFlow ports of local endpoints in the installed flows.
+	Ports map[string]uint32
+	// Observed is what OVS showed last.
+	Observed Observation
+	// HostID is the identity remembered with the bridge; empty until it is made.
+	HostID string
+	// Flows is the number of desired flows, and Local that of local endpoints.
+	Flows, Local int
+	// Problems are the objects that do not work.
+	Problems []Problem
+	// At is when the last round ended, Took how long it was, Added and Removed
+	// how many flows it changed.
+	At             time.Time
+	Took           time.Duration
+	Added, Removed int
+	// Err is why the last round failed, or nil; Failures counts them in a row.
+	Err      error
+	Failures int
+}
+
+func newBoard() *board {
+	return &board{wakes: make(chan struct{}, 1), changed: make(chan struct{}), follow: map[string]time.Time{}}
+}
+
+// look returns the state and a channel that closes at the next one.
+func (b *board) look() (State, <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state, b.changed
+}
+
+func (b *board) wake() {
+	select {
+	case b.wakes <- struct{}{}:
+	default:
+	}
+}
+
+// want notes that somebody is about to use a network.
+func (b *board) want(network string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.follow[network] = time.Now()
+}
+
+// wanted reports whether somebody asked for the network after that time.
+func (b *board) wanted(network string, after time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at, ok := b.follow[network]
+	if ok && !at.After(after) {
+		delete(b.follow, network)
+	}
+	return ok && at.After(after)
+}
+
+// publish makes what a round reached visible and wakes who waits for it.
+func (l *Loop) publish(r round, err error) {
+	b := l.board
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := &b.state
+	s.View, s.Applied, s.Ports = l.view, l.applied, l.ports
+	s.Flows, s.Local = l.compiler.Len(), len(l.local)
+	s.At, s.Took, s.Added, s.Removed, s.Err = time.Now(), r.took, r.added, r.gone, err
+	if r.observed != nil {
+		s.Observed, s.Problems = *r.observed, r.problems
+	}
+	if r.hostID != "" {
+		s.HostID = r.hostID
+	}
+	if err == nil {
+		s.Failures = 0
+	} else {
+		s.Failures++
+	}
+	close(b.changed)
+	b.changed = make(chan struct{})
+	if err != nil {
+		l.cfg.Logger.Warn("reconcile failed; it will be tried again", "error", err, "failures", s.Failures)
+	} else if r.added+r.gone > 0 {
+		l.cfg.Logger.Info("flows installed", "added", r.added, "removed", r.gone, "full", r.scope.full, "took", r.took)
+	}
+}
+
+// State returns what the loop last published.
+func (l *Loop) State() State {
+	state, _ := l.board.look()
+	return state
+}
+
+// Wake makes the loop look at links and ports now.
+func (l *Loop) Wake() { l.board.wake() }
+
+// Follow loads a network's endpoints, so that flows towards them are ready
+// before a container joins. It returns when they are in the stream, or ctx's
+// error.
+func (l *Loop) Follow(ctx context.Context, network string) error {
+	l.board.want(network)
+	if err := l.parts.Views.Follow(ctx, network); err != nil {
+		return fmt.Errorf("load the endpoints of network %s: %w", overlay.ShortID(network), err)
+	}
+	return nil
+}
+
+// HostID waits until the bridge exists and returns the host ID remembered with it.
+func (l *Loop) HostID(ctx context.Context) (string, error) {
+	for {
+		state, changed := l.board.look()
+		if state.HostID != "" {
+			return state.HostID, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return "", errors.Join(fmt.Errorf("wait for the bridge: %w", ctx.Err()), state.Err)
+		}
+	}
+}
+
+// WaitEndpoint wakes the loop and waits until this host's flows for at least
+// that revision of the endpoint are installed with its port up. It returns the
+// endpoint's own error, the tunnel's, or, when ctx ends, what is missing.
+func (l *Loop) WaitEndpoint(ctx context.Context, endpoint overlay.Endpoint) error {
+	l.board.wake()
+	for {
+		state, changed := l.board.look()
+		missing, err := state.missing(endpoint)
+		if err != nil || missing == "" {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			refusal := overlay.Refuse(overlay.Unavailable, "endpoint "+overlay.ShortID(endpoint.ID),
+				"see ovsnet status on this host", "not ready in time: %s", missing)
+			refusal.Err = state.Err
+			return refusal
+		}
+	}
+}
+
+// missing says what the endpoint still lacks, empty when nothing; the error is
+// what waiting cannot mend.
+func (s State) missing(endpoint overlay.Endpoint) (string, error) {
+	for _, p := range s.Observed.Ports {
+		if p.Endpoint == endpoint.ID && p.Error != "" {
+			return "", overlay.Refuse(overlay.Unavailable, "endpoint "+overlay.ShortID(endpoint.ID),
+				"see the log of ovs-vswitchd", "OVS cannot open port %s: %s", p.Name, p.Error)
+		}
+	}
+	if s.Observed.TunnelError != "" {
+		return "", overlay.Refuse(overlay.Unavailable, "tunnel port", "see ovsnet status on this host", "%s", s.Observed.TunnelError)
+	}
+	if s.Err != nil {
+		return "the last round of the reconcile loop failed", nil
+	}
+	if s.View.Snapshot == nil {
+		return "etcd has not answered yet", nil
+	}
+	if s.Applied == nil {
+		return "no flows are installed yet", nil
+	}
+	if known, ok := s.Applied.Endpoint(endpoint.Network, endpoint.ID); !ok || known.Revision < endpoint.Revision {
+		return "its record has not come back from etcd", nil
+	}
+	if s.Ports[endpoint.ID] == 0 && !s.Observed.Answered {
+		return "ovs-vswitchd does not answer", nil
+	}
+	if s.Ports[endpoint.ID] == 0 {
+		return "OVS has not assigned its port a number", nil
+	}
+	if s.Observed.Tunnel == 0 {
+		return "OVS has not assigned the tunnel port a number", nil
+	}
+	return "", nil
+}

@@ -1,0 +1,43 @@
+// Package agent is the loop that makes one host match what etcd says.
+//
+// # What
+//
+// A Loop holds the newest Snapshot, looks at the host's links and OVS ports,
+// decides what has to change, and changes it: bridge and tunnel, endpoint
+// ports, flows, and last the ports nobody wants any more. Every round begins
+// from state, never from an event; events (a new snapshot, a link that came, a
+// word from OVSDB, a vswitchd that went) only say when to look and how wide.
+//
+// # How
+//
+// What decides is pure: planPorts takes the local endpoints, the links and the
+// observed ports and answers which ports to make, which to remove, which links
+// and endpoints were left behind; flows.Compiler answers which flows change.
+// What applies decides nothing and sits behind the small interfaces that this
+// package declares (Switch, FlowTable, Links, Endpoints), so the package
+// imports only the pure rooms.
+//
+// The order within a round keeps packets flowing: ports come before the flows
+// that use them, flows go before the ports they used. A restart never flushes:
+// the first round compiles, dumps, and applies only the difference.
+//
+// # How it scales
+//
+// A round has a scope. A remote endpoint's change touches flows only: no look
+// at links, no dump, one bundle with the change. Local changes add one netlink
+// dump and one read of the OVSDB cache. A full dump and diff happens at start,
+// when OVS came back, after a round that failed, and on a slow timer.
+//
+// # Failure
+//
+// With etcd away the last snapshot stays in force. With OVS away rounds fail
+// and are tried again with back-off. A port that OVS refuses is that
+// endpoint's problem: the others go on, Join of that endpoint returns the
+// reason, and Status lists it.
+//
+// # Rejected
+//
+// One goroutine per network (ordering between ports and flows gets lost), an
+// event log replayed into state (what was missed stays missed), and deleting
+// all flows at start (drops traffic).
+package agent

@@ -1,0 +1,319 @@
+package agent
+
+import (
+	"context"
+		"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/ovsnet/ovsnet/flows"
+	"github.com/ovsnet/ovsnet/overlay"
+)
+
+// Config is what a Loop is told once.
+type Config struct {
+	// Node is this host's name.
+	Node string
+	// Route says which VTEP to use towards a peer.
+	Route flows.Route
+	// Grace is how long an endpoint without a link, or a link without an
+	// endpoint, is left alone before it is cleaned up.
+	Grace time.Duration
+	// FullEvery is how often all flows are dumped and compared although nothing
+	// hints at a difference.
+	FullEvery time.Duration
+	// RoundTimeout bounds one round.
+	RoundTimeout time.Duration
+	// Logger receives what the loop does.
+	Logger *slog.Logger
+}
+
+// Loop makes this host match the newest snapshot. Run owns all of its state but
+// board, through which other goroutines wait and look.
+type Loop struct {
+	cfg   Config
+	parts Parts
+	board *board
+
+	view     View
+	applied  *overlay.Snapshot
+	local    map[string]overlay.Endpoint
+	ports    map[string]uint32
+	tunnel   uint32
+	compiler *flows.Compiler
+	links    *patience
+	follows  *patience
+	todo     scope
+	recheck  time.Time
+	retry    *backoff.ExponentialBackOff
+}
+
+// scope is how wide a round has to look.
+type scope struct {
+	// ports asks for a look at links and OVS ports.
+	ports bool
+	// full asks for bridge, tunnel and a dump of all flows.
+	full bool
+}
+
+// NewLoop returns a Loop that does nothing until Run.
+func NewLoop(cfg Config, parts Parts) *Loop {
+	return &Loop{
+		cfg: cfg, parts: parts, board: newBoard(),
+		local: map[string]overlay.Endpoint{}, ports: map[string]uint32{},
+		compiler: flows.NewCompiler(cfg.Route),
+		links:    newPatience(cfg.Grace), follows: newPatience(cfg.Grace),
+		todo: scope{ports: true, full: true},
+		retry: backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
+			backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(0)),
+	}
+}
+
+// Run reconciles until ctx ends. Errors never end it: they are published and
+// tried again.
+func (l *Loop) Run(ctx context.Context) {
+	gone := make(chan struct{}, 1)
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		l.watchSwitch(ctx, gone)
+	}()
+	defer func() { <-watching }()
+	full := time.NewTicker(l.cfg.FullEvery)
+	defer full.Stop()
+	again := time.NewTimer(0)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case view := <-l.parts.Views.Views():
+			l.take(view)
+		case <-l.board.wakes:
+			l.todo.ports = true
+		case <-l.parts.Switch.Changes():
+			l.todo.ports = true
+		case <-gone:
+			l.todo.full = true
+		case <-full.C:
+			l.todo.full = true
+		case <-again.C:
+		}
+		if next := l.reconcile(ctx); next > 0 {
+			again.Reset(next)
+		}
+	}
+}
+
+// take makes a view the newest and notes how wide the next round must look.
+func (l *Loop) take(view View) {
+	before := overlay.NewSnapshot()
+	if l.view.Snapshot != nil {
+		before = l.view.Snapshot
+	}
+	l.view = view
+	for _, c := range overlay.Diff(before, view.Snapshot).Endpoints {
+		if c.Before != nil && c.Before.Node == l.cfg.Node {
+			delete(l.local, c.Before.ID)
+			l.todo.ports = true
+		}
+		if c.After != nil && c.After.Node == l.cfg.Node {
+			l.local[c.After.ID] = *c.After
+			l.todo.ports = true
+		}
+	}
+}
+
+// reconcile does one round and returns in how long the next is due without an
+// event; 0 for never.
+func (l *Loop) reconcile(ctx context.Context) time.Duration {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.RoundTimeout)
+	defer cancel()
+	if !l.recheck.IsZero() && !time.Now().Before(l.recheck) {
+		l.todo.ports = true
+	}
+	r := round{started: time.Now(), scope: l.todo}
+	err := l.round(ctx, &r)
+	r.took = time.Since(r.started)
+	l.publish(r, err)
+	if err != nil {
+		l.todo = scope{ports: true, full: true}
+		return l.retry.NextBackOff()
+	}
+	l.todo = scope{}
+	l.retry.Reset()
+	if l.recheck.IsZero() {
+		return 0
+	}
+	return max(time.Until(l.recheck), time.Millisecond)
+}
+
+// round is what one turn of the loop did, for status and log.
+type round struct {
+	started     time.Time
+	took        time.Duration
+	scope       scope
+	added, gone int
+	observed    *Observation
+	hostID      string
+	problems    []Problem
+}
+
+// round brings bridge, ports and flows, in this order, to what is wanted.
+func (l *Loop) round(ctx context.Context, r *round) error {
+	if r.scope.full {
+		id, err := l.parts.Switch.EnsureHost(ctx)
+		if err != nil {
+			return fmt.Errorf("bridge and tunnel: %w", err)
+		}
+		r.hostID = id
+	}
+	if l.view.Snapshot == nil {
+		return nil
+	}
+	var plan portPlan
+	if r.scope.ports || r.scope.full {
+		var err error
+		if plan, err = l.reachPorts(ctx, r); err != nil {
+			return err
+		}
+	}
+	if err := l.reachFlows(ctx, r); err != nil {
+		return err
+	}
+	l.cleanUp(ctx, plan, r)
+	return nil
+}
+
+// reachPorts makes the ports that are missing and learns every port's number.
+func (l *Loop) reachPorts(ctx context.Context, r *round) (portPlan, error) {
+	links, err := l.parts.Links.List(ctx)
+	if err != nil {
+		return portPlan{}, fmt.Errorf("list links: %w", err)
+	}
+	seen, err := l.parts.Switch.Observe(ctx)
+	if err != nil {
+		return portPlan{}, fmt.Errorf("observe OVS: %w", err)
+	}
+	plan := planPorts(l.local, links, seen.Ports, l.links, time.Now())
+	if len(plan.ensure) > 0 {
+		if err := l.parts.Switch.EnsurePorts(ctx, plan.ensure); err != nil {
+			return portPlan{}, fmt.Errorf("make ports: %w", err)
+		}
+		if seen, err = l.parts.Switch.Observe(ctx); err != nil {
+			return portPlan{}, fmt.Errorf("observe OVS: %w", err)
+		}
+	}
+	r.observed = &seen
+	l.recheck = plan.recheck
+	l.tunnel, l.ports = seen.Tunnel, map[string]uint32{}
+	for _, p := range seen.Ports {
+		if p.OFPort > 0 {
+			l.ports[p.Endpoint] = p.OFPort
+		}
+		if p.Error != "" {
+			r.problems = append(r.problems, Problem{Object: "endpoint " + overlay.ShortID(p.Endpoint), Reason: "OVS cannot open port " + p.Name + ": " + p.Error})
+		}
+	}
+	return plan, nil
+}
+
+// reachFlows computes the desired flows and applies what differs.
+func (l *Loop) reachFlows(ctx context.Context, r *round) error {
+	change := l.compiler.Update(l.view.Snapshot, flows.Host{Node: l.cfg.Node, Tunnel: l.tunnel, Ports: l.ports})
+	if r.scope.full {
+		installed, err := l.parts.Flows.Dump(ctx)
+		if err != nil {
+			return fmt.Errorf("dump flows: %w", err)
+		}
+		change = flows.Diff(l.compiler.Flows(), installed)
+	}
+	if !change.Empty() {
+		if err := l.parts.Flows.Apply(ctx, change); err != nil {
+			return fmt.Errorf("install flows: %w", err)
+		}
+	}
+	r.added, r.gone = len(change.Add), len(change.Delete)
+	l.applied = l.view.Snapshot
+	return nil
+}
+
+// cleanUp removes what no flow uses any more. A failure is that object's
+// problem: it is reported, tried again soon, and keeps nothing else.
+func (l *Loop) cleanUp(ctx context.Context, plan portPlan, r *round) {
+	attempt := func(object string, err error) {
+		if err != nil {
+			r.problems = append(r.problems, Problem{Object: object, Reason: "cannot be cleaned up: " + err.Error()})
+			l.due(time.Now().Add(l.cfg.Grace / 12))
+		}
+	}
+	if len(plan.remove) > 0 {
+		attempt("ports "+strings.Join(plan.remove, ", "), l.parts.Switch.RemovePorts(ctx, plan.remove))
+	}
+	for _, name := range plan.dropLinks {
+		l.cfg.Logger.Warn("removing a link that no container took", "link", name)
+		attempt("link "+name, l.parts.Links.Delete(ctx, name))
+	}
+	for _, e := range plan.release {
+		l.cfg.Logger.Warn("releasing an endpoint whose link vanished", "endpoint", e.ID, "network", e.Network, "address", e.IPv4)
+		attempt("endpoint "+overlay.ShortID(e.ID), l.parts.Endpoints.DeleteEndpoint(ctx, l.cfg.Node, e.Network, e.ID))
+	}
+	l.unfollow(time.Now())
+}
+
+// due asks for another round at that time, unless one is due before.
+func (l *Loop) due(at time.Time) {
+	if l.recheck.IsZero() || at.Before(l.recheck) {
+		l.recheck = at
+	}
+}
+
+// unfollow ends the watching of networks that have had no endpoint here for
+// the grace period.
+func (l *Loop) unfollow(now time.Time) {
+	inUse := map[string]bool{}
+	for _, e := range l.local {
+		inUse[e.Network] = true
+	}
+	l.follows.begin()
+	defer l.follows.end()
+	for network := range l.view.Snapshot.MemberNetworks() {
+		if inUse[network] || l.board.wanted(network, now.Add(-l.cfg.Grace)) {
+			continue
+		}
+		over, due := l.follows.over(network, now)
+		if over {
+			l.parts.Views.Unfollow(network)
+		} else {
+			l.due(due)
+		}
+	}
+}
+
+// watchSwitch tells gone each time ovs-vswitchd went away.
+func (l *Loop) watchSwitch(ctx context.Context, gone chan<- struct{}) {
+	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
+		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(0))
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := l.parts.Flows.Watch(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) > 2*time.Second {
+			pause.Reset()
+		}
+		l.cfg.Logger.Debug("connection to ovs-vswitchd ended", "error", err)
+		select {
+		case gone <- struct{}{}:
+		default:
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause.NextBackOff()):
+		}
+	}
+}

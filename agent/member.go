@@ -1,0 +1,118 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/ovsnet/ovsnet/overlay"
+)
+
+// Registry is where a host says that it takes part.
+type Registry interface {
+	// CheckSchema refuses a store that this build cannot share.
+	CheckSchema(ctx context.Context) error
+	// Register writes the host's durable record and claims its name and VTEPs.
+	Register(ctx context.Context, node overlay.Node, hostID string) error
+	// KeepAlive holds the leased sign of life until ctx ends or it is lost to
+	// another host.
+	KeepAlive(ctx context.Context, node, hostID string) error
+}
+
+// Membership registers the host and keeps it alive; until it has, and when it
+// was refused, Blocked says why the host must not take part.
+type Membership struct {
+	registry Registry
+	log      *slog.Logger
+
+	mu      sync.Mutex
+	blocked error
+	changed chan struct{}
+}
+
+// NewMembership returns a Membership that is blocked until Run registered.
+func NewMembership(registry Registry, log *slog.Logger) *Membership {
+	return &Membership{registry: registry, log: log, changed: make(chan struct{}),
+		blocked: overlay.Refuse(overlay.Unavailable, "this host", "see ovsnet status", "not registered in etcd yet")}
+}
+
+// Blocked is why the host must not take part, or nil.
+func (m *Membership) Blocked() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.blocked
+}
+
+// Wait returns nil once the host takes part. It returns the reason when ctx
+// ends, and at once when the reason is that another host stands in the way.
+func (m *Membership) Wait(ctx context.Context) error {
+	for {
+		m.mu.Lock()
+		blocked, changed := m.blocked, m.changed
+		m.mu.Unlock()
+		if blocked == nil || overlay.IsKind(blocked, overlay.Conflict) {
+			return blocked
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return blocked
+		}
+	}
+}
+
+func (m *Membership) set(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.blocked = err
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// Run registers the host under that identity, trying again with back-off
+// whatever the reason was, because the other host may go or etcd come back.
+func (m *Membership) Run(ctx context.Context, node overlay.Node, hostID string) {
+	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(200*time.Millisecond),
+		backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
+	for ctx.Err() == nil {
+		err := m.join(ctx, node, hostID)
+		if err == nil {
+			pause.Reset()
+			m.set(nil)
+			m.log.Info("registered", "node", node.Name, "vteps", node.VTEPs, "mtu", node.MTU)
+			err = m.registry.KeepAlive(ctx, node.Name, hostID)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		m.log.Warn("not taking part; it will be tried again", "node", node.Name, "error", err)
+		m.set(err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause.NextBackOff()):
+		}
+	}
+}
+
+// join checks the schema and registers, within a bound.
+func (m *Membership) join(ctx context.Context, node overlay.Node, hostID string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := m.registry.CheckSchema(ctx); err != nil {
+		return fmt.Errorf("check the schema: %w", err)
+	}
+	if err := m.registry.Register(ctx, node, hostID); err != nil {
+		return fmt.Errorf("register: %w", err)
+	}
+	return nil
+}
+
+// Leave blocks the host for good, for an agent that is being drained.
+func (m *Membership) Leave() {
+	m.set(errors.New("the host is being taken out of the cluster"))
+}

@@ -1,0 +1,103 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/ovsnet/ovsnet/flows"
+	"github.com/ovsnet/ovsnet/overlay"
+)
+
+// View is what the store last said, and how well it can be reached.
+type View struct {
+	// Snapshot is complete: everything this host follows was read.
+	Snapshot *overlay.Snapshot
+	// Connected says whether etcd answers now; Since when that has been so.
+	Connected bool
+	Since     time.Time
+	// Problems are records that could not be read, each with a reason.
+	Problems []Problem
+}
+
+// Problem is one object that does not work, and why.
+type Problem struct {
+	// Object names it as users know it.
+	Object string `json:"object"`
+	// Reason is the cause, with what to do where that is known.
+	Reason string `json:"reason"`
+}
+
+// Views delivers what the store says.
+type Views interface {
+	// Views yields the newest view; older ones that nobody took are dropped.
+	Views() <-chan View
+	// Follow begins to deliver a network's endpoints and returns when they are
+	// in the stream.
+	Follow(ctx context.Context, network string) error
+	// Unfollow ends that.
+	Unfollow(network string)
+}
+
+// Observation is what OVS has of ours.
+type Observation struct {
+	// Tunnel is the tunnel port's OpenFlow number, 0 while it has none, and
+	// TunnelError why.
+	Tunnel      uint32
+	TunnelError string
+	// Ports are the endpoint ports on our bridge.
+	Ports []Port
+	// Problems are what else is wrong on the switch, such as foreign ports.
+	Problems []Problem
+	// Answered is false while ovs-vswitchd has not taken over the last change.
+	Answered bool
+	// Version is OVS's version, and Datapath the bridge's datapath type.
+	Version, Datapath string
+}
+
+// Switch is the host's OVS as far as OVSDB shows it.
+type Switch interface {
+	// EnsureHost makes bridge and tunnel port as configured and returns the
+	// host ID that is remembered with the bridge.
+	EnsureHost(ctx context.Context) (hostID string, err error)
+	// Observe reads what is there.
+	Observe(ctx context.Context) (Observation, error)
+	// EnsurePorts makes the ports in one transaction, RemovePorts removes them.
+	EnsurePorts(ctx context.Context, ports []Port) error
+	RemovePorts(ctx context.Context, names []string) error
+	// Changes wakes when something of this may have changed.
+	Changes() <-chan struct{}
+}
+
+// FlowTable is the bridge's OpenFlow side.
+type FlowTable interface {
+	// Dump returns every flow on the bridge.
+	Dump(ctx context.Context) ([]flows.Installed, error)
+	// Apply makes the change in one atomic bundle.
+	Apply(ctx context.Context, change flows.Delta) error
+	// Watch returns when ovs-vswitchd goes away, or ctx ends.
+	Watch(ctx context.Context) error
+}
+
+// Links are the endpoint links in the host's network namespace.
+type Links interface {
+	// List returns our links by the name of the host's end.
+	List(ctx context.Context) (map[string]Link, error)
+	// Delete removes a link; one that is absent is no error.
+	Delete(ctx context.Context, name string) error
+}
+
+// Endpoints releases endpoints that Docker forgot.
+type Endpoints interface {
+	// DeleteEndpoint removes an endpoint and what it claims; one that is absent
+	// is no error.
+	DeleteEndpoint(ctx context.Context, node, network, id string) error
+}
+
+// Parts are the effects a Loop works through.
+type Parts struct {
+	Views     Views
+	Switch    Switch
+	Flows     FlowTable
+	Links     Links
+	Endpoints Endpoints
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ovsnet/ovsnet/agent"
+	"github.com/ovsnet/ovsnet/docker"
+	"github.com/ovsnet/ovsnet/overlay"
+	"github.com/ovsnet/ovsnet/ovsdb"
+	"github.com/ovsnet/ovsnet/store"
+	"github.com/ovsnet/ovsnet/tunnel"
+)
+
+// bridge makes OVSDB an agent.Switch.
+type bridge struct {
+	ovs            *ovsdb.Client
+	name, datapath string
+	port           tunnel.Port
+}
+
+// EnsureHost makes bridge and tunnel. The host ID is made once and remembered
+// with the bridge. A tunnel that cannot be made is not the bridge's failure:
+// Observe tells of it.
+func (b *bridge) EnsureHost(ctx context.Context) (string, error) {
+	seen, err := b.ovs.Observe(ctx, b.name)
+	if err != nil {
+		return "", err
+	}
+	id := seen.Bridge.ExternalIDs[ovsdb.KeyHost]
+	if id == "" {
+		id = rand.Text()
+	}
+	want := ovsdb.Bridge{Name: b.name, Datapath: b.datapath, ExternalIDs: map[string]string{ovsdb.KeyHost: id}}
+	if err := b.ovs.EnsureBridge(ctx, want); err != nil {
+		return "", err
+	}
+	err = b.ovs.EnsureTunnel(ctx, b.name, ovsdb.Port{Name: b.port.Name, Type: b.port.Type, Options: b.port.Options})
+	if overlay.IsKind(err, overlay.Conflict) {
+		return id, nil
+	}
+	return id, err
+}
+
+// Observe tells what OVS has of ours.
+func (b *bridge) Observe(ctx context.Context) (agent.Observation, error) {
+	seen, err := b.ovs.Observe(ctx, b.name)
+	if err != nil {
+		return agent.Observation{}, err
+	}
+	out := agent.Observation{Version: seen.Version, Datapath: seen.Bridge.Datapath, Answered: seen.Answered}
+	for _, p := range seen.Ports {
+		if p.Name == b.port.Name {
+			out.Tunnel, out.TunnelError = p.Ofport, p.Error
+			continue
+		}
+		if e := p.ExternalIDs[ovsdb.KeyEndpoint]; e != "" {
+			out.Ports = append(out.Ports, agent.Port{Name: p.Name, Endpoint: e, Network: p.ExternalIDs[ovsdb.KeyNetwork], OFPort: p.Ofport, Error: p.Error})
+		}
+	}
+	for _, t := range seen.FlowTunnels {
+		if fmt.Sprint(t.UDPPort) == b.port.Options["dst_port"] {
+			out.TunnelError = t.String() + "; remove it, or set --vxlan-port on every host"
+		}
+	}
+	for _, p := range seen.Foreign {
+		out.Problems = append(out.Problems, agent.Problem{Object: "port " + p.Name, Reason: "on bridge " + b.name + " and not of ovsnet; nothing it sends passes"})
+	}
+	return out, nil
+}
+
+// EnsurePorts makes the ports, each marked with its endpoint and network.
+func (b *bridge) EnsurePorts(ctx context.Context, ports []agent.Port) error {
+	wants := make([]ovsdb.Port, len(ports))
+	for i, p := range ports {
+		wants[i] = ovsdb.Port{Name: p.Name, ExternalIDs: map[string]string{ovsdb.KeyEndpoint: p.Endpoint, ovsdb.KeyNetwork: p.Network}}
+	}
+	return b.ovs.EnsurePorts(ctx, b.name, wants)
+}
+
+// RemovePorts removes the ports.
+func (b *bridge) RemovePorts(ctx context.Context, names []string) error {
+	return b.ovs.RemovePorts(ctx, b.name, names)
+}
+
+// Changes wakes on every change in OVSDB that Observe shows.
+func (b *bridge) Changes() <-chan struct{} { return b.ovs.Changes() }
+
+// links makes docker.HostLinks an agent.Links.
+type links struct{ *docker.HostLinks }
+
+func (l links) List(ctx context.Context) (map[string]agent.Link, error) {
+	all, err := l.HostLinks.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]agent.Link, len(all))
+	for name, link := range all {
+		out[name] = agent.Link{Name: link.Name, Waiting: link.Waiting}
+	}
+	return out, nil
+}
+
+// views makes a store.Watcher an agent.Views.
+type views struct {
+	*store.Watcher
+	out chan agent.View
+}
+
+func newViews(ctx context.Context, s *store.Store, node string) views {
+	v := views{Watcher: s.Watch(ctx, node), out: make(chan agent.View, 1)}
+	go v.translate(ctx)
+	return v
+}
+
+func (v views) Views() <-chan agent.View { return v.out }
+
+// translate passes views on, the newest in place of one that nobody took.
+func (v views) translate(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case view := <-v.Watcher.Views():
+			next := agent.View{Snapshot: view.Snapshot, Connected: view.Connected, Since: view.Since}
+			for _, p := range view.Problems {
+				next.Problems = append(next.Problems, agent.Problem{Object: "etcd key " + p.Key, Reason: p.Reason})
+			}
+			select {
+			case <-v.out:
+			default:
+			}
+			v.out <- next
+		}
+	}
+}
+
+// registry makes the store an agent.Registry.
+type registry struct {
+	store *store.Store
+	boot  string
+	ttl   time.Duration
+}
+
+func (r registry) CheckSchema(ctx context.Context) error { return r.store.CheckSchema(ctx) }
+
+func (r registry) Register(ctx context.Context, node overlay.Node, hostID string) error {
+	return r.store.Register(ctx, node, store.Identity{Host: hostID, Boot: r.boot})
+}
+
+func (r registry) KeepAlive(ctx context.Context, node, hostID string) error {
+	return r.store.KeepAlive(ctx, node, store.Identity{Host: hostID, Boot: r.boot}, r.ttl)
+}
+
+// routes makes the tunnel room's probe a docker.HostRoutes.
+type routes struct{}
+
+func (routes) Occupied(ctx context.Context) ([]docker.Occupied, error) {
+	all, err := tunnel.HostRoutes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]docker.Occupied, len(all))
+	for i, o := range all {
+		out[i] = docker.Occupied(o)
+	}
+	return out, nil
+}
+
+// errNoVTEP is what the underlay's MTU is unknown for.
+var errNoVTEP = errors.New("this host has no VTEP address yet")

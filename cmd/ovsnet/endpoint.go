@@ -1,0 +1,161 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/ovsnet/ovsnet/agent"
+	"github.com/ovsnet/ovsnet/overlay"
+	"github.com/ovsnet/ovsnet/store"
+)
+
+// endpointRow is an endpoint as `ovsnet endpoint ls -o json` prints it.
+type endpointRow struct {
+	// ID is Docker's endpoint ID; Names are what users call the container.
+	ID    string   `json:"id"`
+	Names []string `json:"names"`
+	// Network is the network's name and NetworkID its ID.
+	Network   string `json:"network"`
+	NetworkID string `json:"network_id"`
+	// Node is the host it lives on, Port its link and OVS port there.
+	Node    string      `json:"node"`
+	Port    string      `json:"port"`
+	MAC     overlay.MAC `json:"mac"`
+	IPv4    netip.Addr  `json:"ipv4,omitzero"`
+	IPv6    netip.Addr  `json:"ipv6,omitzero"`
+	Created time.Time   `json:"created"`
+	// Counters is its traffic, known on its own host only.
+	Counters *agent.Counters `json:"counters,omitempty"`
+}
+
+func endpointRows(view store.View, network string) []endpointRow {
+	rows := []endpointRow{}
+	for id := range view.Snapshot.MemberNetworks() {
+		name := overlay.ShortID(id)
+		if n, ok := view.Snapshot.Network(id); ok {
+			name = n.Name
+		}
+		if network != "" && network != name && network != id {
+			continue
+		}
+		for e := range view.Snapshot.Endpoints(id) {
+			rows = append(rows, endpointRow{
+				ID: e.ID, Names: append([]string{}, e.Names...), Network: name, NetworkID: id, Node: e.Node, Port: e.PortName(),
+				MAC: e.MAC, IPv4: e.IPv4, IPv6: e.IPv6, Created: e.Created,
+			})
+		}
+	}
+	slices.SortFunc(rows, func(a, b endpointRow) int {
+		return cmp.Or(strings.Compare(a.Network, b.Network), a.IPv4.Compare(b.IPv4), strings.Compare(a.ID, b.ID))
+	})
+	return rows
+}
+
+func endpointCommand() *cli.Command {
+	flags := append(etcdFlags(), outputFlag())
+	network := &cli.StringFlag{Name: "network", Usage: "only this `NETWORK`"}
+	return &cli.Command{
+		Name: "endpoint", Usage: "the containers' places in networks",
+		Subcommands: []*cli.Command{
+			{Name: "ls", Usage: "list endpoints", Flags: append(flags, network), Action: withStore(listEndpoints)},
+			{
+				Name: "inspect", Usage: "show one endpoint with its packets, bytes and drops", ArgsUsage: "ENDPOINT (ID, name, IP or MAC address)",
+				Flags: append(flags, network, socketFlag()), Action: withStore(inspectEndpoint),
+			},
+		},
+	}
+}
+
+func listEndpoints(ctx context.Context, c *cli.Context, s *store.Store) error {
+	if err := exactArgs(c); err != nil {
+		return err
+	}
+	view, err := s.List(ctx)
+	if err != nil {
+		return err
+	}
+	defer warnProblems(c, view)
+	now := time.Now()
+	return printList(c, endpointRows(view, c.String("network")), []column[endpointRow]{
+		{"id", func(e endpointRow) string { return overlay.ShortID(e.ID) }},
+		{"name", func(e endpointRow) string { return orDash(strings.Join(e.Names, ", ")) }},
+		{"network", func(e endpointRow) string { return e.Network }},
+		{"ipv4", func(e endpointRow) string { return addrs([]netip.Addr{e.IPv4}) }},
+		{"mac", func(e endpointRow) string { return e.MAC.String() }},
+		{"node", func(e endpointRow) string { return e.Node }},
+		{"age", func(e endpointRow) string { return ago(e.Created, now) }},
+	})
+}
+
+func inspectEndpoint(ctx context.Context, c *cli.Context, s *store.Store) error {
+	if err := exactArgs(c, "ENDPOINT"); err != nil {
+		return err
+	}
+	view, err := s.List(ctx)
+	if err != nil {
+		return err
+	}
+	row, err := findEndpoint(view, c.Args().First(), c.String("network"))
+	if err != nil {
+		return err
+	}
+	fields := []field{
+		{"id", row.ID}, {"name", orDash(strings.Join(row.Names, ", "))}, {"network", row.Network}, {"ipv4", row.IPv4},
+		{"mac", row.MAC}, {"node", row.Node}, {"port", row.Port}, {"created", row.Created.Format(time.RFC3339)},
+	}
+	traffic, err := localCounters(ctx, c, &row)
+	if err != nil {
+		return err
+	}
+	return printObject(c, row, append(fields, traffic...))
+}
+
+// localCounters adds the endpoint's traffic where it lives on this host, and
+// says where to ask otherwise.
+func localCounters(ctx context.Context, c *cli.Context, row *endpointRow) ([]field, error) {
+	client := agent.NewClient(c.String("socket"))
+	status, err := client.Status(ctx)
+	if err != nil || status.Node != row.Node {
+		return []field{{"counters", "ask on " + row.Node + ": ovsnet endpoint inspect " + overlay.ShortID(row.ID)}}, nil
+	}
+	counters, err := client.Counters(ctx, overlay.Endpoint{ID: row.ID, Network: row.NetworkID})
+	if err != nil {
+		return nil, fmt.Errorf("read the counters: %w", err)
+	}
+	row.Counters = &counters
+	return []field{
+		{"from container", fmt.Sprintf("%d packets, %d bytes", counters.FromPackets, counters.FromBytes)},
+		{"to container", fmt.Sprintf("%d packets, %d bytes", counters.ToPackets, counters.ToBytes)},
+		{"spoofed, dropped", fmt.Sprintf("%d packets", counters.Spoofed)},
+		{"link drops", fmt.Sprintf("%d packets", counters.LinkDrops)},
+	}, nil
+}
+
+func findEndpoint(view store.View, word, network string) (endpointRow, error) {
+	var found []endpointRow
+	for _, row := range endpointRows(view, network) {
+		e, _ := view.Snapshot.Endpoint(row.NetworkID, row.ID)
+		if e.Matches(word) {
+			found = append(found, row)
+		}
+	}
+	object := fmt.Sprintf("endpoint %q", word)
+	switch len(found) {
+	case 0:
+		return endpointRow{}, overlay.Refuse(overlay.Missing, object, "see ovsnet endpoint ls", "no such endpoint")
+	case 1:
+		return found[0], nil
+	}
+	var which []string
+	for _, e := range found {
+		which = append(which, fmt.Sprintf("%s in %s on %s", overlay.ShortID(e.ID), e.Network, e.Node))
+	}
+	return endpointRow{}, overlay.Refuse(overlay.Invalid, object, "name one by its ID, or add --network", "it could be %s", strings.Join(which, "; "))
+}

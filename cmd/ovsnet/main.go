@@ -1,0 +1,116 @@
+// Command ovsnet is the agent that joins a host's containers to ovsnet's
+// networks, and the command line that shows what it did.
+//
+// Here are flags, wiring, signals and printing; every decision lives in the
+// packages that are wired together. Commands that list read etcd, so they show
+// the whole cluster; commands about this host's data path ask its agent over
+// the control socket.
+//
+// Exit status: 0 for success; 1 when something failed; 2 when the request
+// itself was refused (bad input, conflict, still in use); 3 when what was
+// named does not exist; 4 when etcd, OVS or the agent does not answer.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/ovsnet/ovsnet/overlay"
+)
+
+// version is set by the linker in released builds.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := run(ctx, os.Args, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// run executes one command line and returns its exit status.
+func run(ctx context.Context, args []string, out, errs io.Writer) int {
+	app := newApp(out, errs)
+	err := app.RunContext(ctx, flagsFirst(app, args))
+	if err == nil {
+		return 0
+	}
+	if !errors.Is(err, errSaid) {
+		_, _ = fmt.Fprintln(errs, "ovsnet:", err)
+	}
+	return exitStatus(err)
+}
+
+// errSaid ends a command that failed and has already printed why.
+var errSaid = errors.New("already reported")
+
+// exitStatus maps an error to the exit status that the package comment documents.
+func exitStatus(err error) int {
+	var r *overlay.Refusal
+	if !errors.As(err, &r) {
+		return 1
+	}
+	switch r.Kind {
+	case overlay.Missing:
+		return 3
+	case overlay.Unavailable:
+		return 4
+	default:
+		return 2
+	}
+}
+
+func newApp(out, errs io.Writer) *cli.App {
+	return &cli.App{
+		Name:                 "ovsnet",
+		Usage:                "join containers on many hosts into one layer-2 network, on Open vSwitch",
+		Version:              version,
+		Writer:               out,
+		ErrWriter:            errs,
+		EnableBashCompletion: true,
+		HideVersion:          true,
+		ExitErrHandler:       func(*cli.Context, error) {},
+		OnUsageError:         usageError,
+		Commands: []*cli.Command{
+			agentCommand(), statusCommand(), nodeCommand(), networkCommand(), endpointCommand(), flowsCommand(),
+			certsCommand(), uninstallCommand(), completionCommand(), versionCommand(),
+		},
+		CommandNotFound: func(c *cli.Context, name string) {
+			_, _ = fmt.Fprintf(errs, "ovsnet: unknown command %q; see ovsnet --help\n", name)
+		},
+	}
+}
+
+// usageError turns a flag that cannot be read into a refusal.
+func usageError(c *cli.Context, err error, _ bool) error {
+	return overlay.Refuse(overlay.Invalid, c.Command.HelpName, "see "+c.Command.HelpName+" --help", "%v", err)
+}
+
+// exactArgs refuses a call without exactly the named arguments.
+func exactArgs(c *cli.Context, names ...string) error {
+	if c.NArg() == len(names) {
+		return nil
+	}
+	want := "no argument"
+	if len(names) > 0 {
+		want = fmt.Sprintf("%d argument(s): %v", len(names), names)
+	}
+	return overlay.Refuse(overlay.Invalid, c.Command.HelpName, "see "+c.Command.HelpName+" --help", "takes %s, got %d", want, c.NArg())
+}
+
+func versionCommand() *cli.Command {
+	return &cli.Command{
+		Name: "version", Usage: "print the version of this build",
+		Action: func(c *cli.Context) error {
+			_, err := fmt.Fprintln(c.App.Writer, "ovsnet", version)
+			return err
+		},
+	}
+}

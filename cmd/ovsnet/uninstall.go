@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/ovsnet/ovsnet/agent"
+	"github.com/ovsnet/ovsnet/docker"
+	"github.com/ovsnet/ovsnet/overlay"
+	"github.com/ovsnet/ovsnet/ovsdb"
+	"github.com/ovsnet/ovsnet/store"
+)
+
+func uninstallCommand() *cli.Command {
+	hostname, _ := os.Hostname()
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "node", Usage: "`NAME` of this host, where its agent cannot be asked", EnvVars: env("NODE"), Value: hostname},
+		&cli.StringFlag{Name: "docker", Usage: "Docker's API socket, to name containers", EnvVars: env("DOCKER"), Value: "unix:///var/run/docker.sock"},
+		&cli.BoolFlag{Name: "force", Usage: "cut off containers that still use this host's networks"},
+		socketFlag(),
+	}
+	flags = append(append(flags, ovsFlags()...), etcdFlags()...)
+	return &cli.Command{
+		Name: "uninstall", Usage: "take this host out of the cluster: remove its bridge, links and claims",
+		Flags: flags, Action: uninstall,
+	}
+}
+
+// uninstall drains the agent, then removes what this host has in etcd, its
+// links and its bridge. Each step may be repeated.
+func uninstall(c *cli.Context) error {
+	if err := exactArgs(c); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.Context, time.Minute)
+	defer cancel()
+	st, err := openStore(c)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = st.Close() }()
+	control := agent.NewClient(c.String("socket"))
+	status, asked := control.Status(ctx)
+	node := c.String("node")
+	if asked == nil {
+		node = status.Node
+	}
+	view, err := st.List(ctx)
+	if err != nil {
+		return err
+	}
+	if !c.Bool("force") {
+		names, err := docker.ContainerNames(ctx, c.String("docker"), dockerNetworks(view, node))
+		if err != nil {
+			_, _ = fmt.Fprintln(c.App.ErrWriter, "ovsnet: containers are shown by endpoint:", err)
+		}
+		if err := inTheWay(view, node, status, names); err != nil {
+			return err
+		}
+	}
+	if asked == nil {
+		if err := control.Drain(ctx); err != nil {
+			return fmt.Errorf("drain the agent: %w", err)
+		}
+		say(c, "drained the agent")
+	}
+	if err := st.RemoveNode(ctx, node); err != nil && !overlay.IsKind(err, overlay.Missing) {
+		return fmt.Errorf("remove node %s from etcd: %w", node, err)
+	}
+	say(c, "removed node %s, its endpoints and its claims from etcd", node)
+	if err := removeDataPath(ctx, c); err != nil {
+		return err
+	}
+	if asked == nil {
+		say(c, "now end the agent, so that it does not come back: systemctl disable --now ovsnet")
+	}
+	return nil
+}
+
+func say(c *cli.Context, format string, args ...any) {
+	_, _ = fmt.Fprintf(c.App.Writer, format+"\n", args...)
+}
+
+// removeDataPath removes the bridge with its ports, and the endpoints' links.
+func removeDataPath(ctx context.Context, c *cli.Context) error {
+	ovs := ovsdb.Dial(ovsdb.Config{Endpoint: c.String("ovsdb")})
+	defer ovs.Close()
+	if err := ovs.RemoveBridge(ctx, c.String("bridge")); err != nil {
+		return fmt.Errorf("remove bridge %s: %w", c.String("bridge"), err)
+	}
+	say(c, "removed bridge %s", c.String("bridge"))
+	links := &docker.HostLinks{}
+	all, err := links.List(ctx)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for name := range all {
+		failed = append(failed, links.Delete(ctx, name))
+	}
+	if err := errors.Join(failed...); err != nil {
+		return err
+	}
+	say(c, "removed %d links", len(all))
+	return nil
+}
+
+// dockerNetworks returns Docker's IDs of the networks a node has.
+func dockerNetworks(view store.View, node string) []string {
+	var ids []string
+	for a := range view.Snapshot.Attachments() {
+		if a.Node == node {
+			ids = append(ids, a.DockerNetwork)
+		}
+	}
+	return ids
+}
+
+// inTheWay refuses to remove a host that is still needed. names are containers'
+// names by endpoint ID, as far as they are known.
+func inTheWay(view store.View, node string, status agent.Status, names map[string]string) error {
+	object := fmt.Sprintf("node %q", node)
+	var users []string
+	for e := range view.Snapshot.EndpointsOn(node) {
+		network, _ := view.Snapshot.Network(e.Network)
+		name := names[e.ID]
+		if name == "" {
+			name = "endpoint " + e.Label()
+		}
+		users = append(users, fmt.Sprintf("%s (%s in %s)", name, e.IPv4, network.Name))
+	}
+	if len(users) > 0 {
+		return overlay.Refuse(overlay.InUse, object, "stop them, or use --force to cut them off",
+			"%d containers still use its networks: %s", len(users), strings.Join(users, ", "))
+	}
+	var others []string
+	for n := range view.Snapshot.Nodes() {
+		if n.Name != node {
+			others = append(others, n.Name)
+		}
+	}
+	if status.Etcd.Embedded && len(others) > 0 {
+		return overlay.Refuse(overlay.InUse, object, "uninstall the other hosts first, or use --force",
+			"its agent runs the cluster's etcd, which %s still need", strings.Join(others, ", "))
+	}
+	return nil
+}
