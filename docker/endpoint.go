@@ -25,7 +25,7 @@ func (p *Plugin) createEndpoint(ctx context.Context, request network.CreateEndpo
 	}
 	joined, attachment, err := p.Networks.Attached(ctx, p.Node, request.NetworkID)
 	if err != nil {
-		return answer, p.away("etcd", err)
+		return answer, p.away(ctx, "etcd", err)
 	}
 	endpoint, err := newEndpoint(request, joined)
 	if err != nil {
@@ -33,10 +33,10 @@ func (p *Plugin) createEndpoint(ctx context.Context, request network.CreateEndpo
 	}
 	endpoint.Node, endpoint.ForeignIPAM, endpoint.Created = p.Node, attachment.Pool == "", time.Now().UTC()
 	if err := p.Loop.Follow(ctx, joined.ID); err != nil {
-		return answer, p.away("the list of the network's endpoints in etcd", err)
+		return answer, p.away(ctx, "the list of the network's endpoints in etcd", err)
 	}
 	if _, err := p.Endpoints.CreateEndpoint(ctx, endpoint); err != nil {
-		return answer, p.away("etcd", err)
+		return answer, p.away(ctx, "etcd", err)
 	}
 	answer.Interface = &network.EndpointInterface{}
 	// Docker refuses an answer that repeats what it said itself.
@@ -97,7 +97,7 @@ func (p *Plugin) deleteEndpoint(ctx context.Context, request network.DeleteEndpo
 	}
 	defer p.Loop.Wake()
 	return none{}, and(
-		p.away("the kernel", p.Links.Delete(ctx, overlay.Endpoint{ID: request.EndpointID}.PortName())),
+		p.away(ctx, "the kernel", p.Links.Delete(ctx, overlay.Endpoint{ID: request.EndpointID}.PortName())),
 		p.deleteRecord(ctx, request))
 }
 
@@ -107,9 +107,9 @@ func (p *Plugin) deleteRecord(ctx context.Context, request network.DeleteEndpoin
 		return nil
 	}
 	if err != nil {
-		return p.away("etcd", err)
+		return p.away(ctx, "etcd", err)
 	}
-	return p.away("etcd", p.Endpoints.DeleteEndpoint(ctx, p.Node, joined.ID, request.EndpointID))
+	return p.away(ctx, "etcd", p.Endpoints.DeleteEndpoint(ctx, p.Node, joined.ID, request.EndpointID))
 }
 
 // endpointInfo tells what this driver knows of an endpoint.
@@ -133,11 +133,11 @@ func (p *Plugin) endpointInfo(ctx context.Context, request network.InfoRequest) 
 func (p *Plugin) endpoint(ctx context.Context, dockerNetwork, id string) (overlay.Network, overlay.Endpoint, error) {
 	joined, _, err := p.Networks.Attached(ctx, p.Node, dockerNetwork)
 	if err != nil {
-		return joined, overlay.Endpoint{}, p.away("etcd", err)
+		return joined, overlay.Endpoint{}, p.away(ctx, "etcd", err)
 	}
 	endpoint, found, err := p.Endpoints.GetEndpoint(ctx, joined.ID, id)
 	if err != nil {
-		return joined, endpoint, p.away("etcd", err)
+		return joined, endpoint, p.away(ctx, "etcd", err)
 	}
 	object := "endpoint " + overlay.ShortID(id)
 	if !found {

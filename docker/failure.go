@@ -8,10 +8,14 @@ import (
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
-// away says which part kept a call waiting until its time was over; other
-// errors it returns as they are.
-func (p *Plugin) away(part string, err error) error {
-	if !errors.Is(err, context.DeadlineExceeded) {
+// away says which part kept a call waiting until its time was over. Other
+// errors it returns as they are, and those by which a part itself says that
+// something is away.
+func (p *Plugin) away(ctx context.Context, part string, err error) error {
+	var refusal *overlay.Refusal
+	// Not every library keeps the context's error inside its own.
+	late := errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded)
+	if err == nil || !late || errors.As(err, &refusal) {
 		return err
 	}
 	return &overlay.Refusal{Kind: overlay.Unavailable, Object: part, Cause: fmt.Sprintf("no answer within %s", p.Timeout),

@@ -19,7 +19,7 @@ func (p *Plugin) requestPool(ctx context.Context, request ipam.RequestPoolReques
 	}
 	occupied, err := p.Routes.Occupied(ctx)
 	if err != nil {
-		return ipam.RequestPoolResponse{}, p.away("this host's routes", err)
+		return ipam.RequestPoolResponse{}, p.away(ctx, "this host's routes", err)
 	}
 	if ask.Prefix.IsValid() {
 		if err := refuseOverlap("subnet "+ask.Prefix.String(), "it", ask.Prefix, occupied); err != nil {
@@ -29,7 +29,7 @@ func (p *Plugin) requestPool(ctx context.Context, request ipam.RequestPoolReques
 	ask.Node, ask.From, ask.Avoid = p.Node, p.AddressPool, prefixes(occupied)
 	pool, err := p.Pools.RequestPool(ctx, ask)
 	if err != nil {
-		return ipam.RequestPoolResponse{}, p.away("etcd", explainExhausted(err, p.AddressPool, occupied))
+		return ipam.RequestPoolResponse{}, p.away(ctx, "etcd", explainExhausted(err, p.AddressPool, occupied))
 	}
 	if err := refuseOverlap(networkObject(ask.Network), "its subnet "+pool.Prefix.String(), pool.Prefix, occupied); err != nil {
 		ctx, cancel := undo(ctx)
@@ -93,7 +93,7 @@ func (p *Plugin) releasePool(ctx context.Context, request ipam.ReleasePoolReques
 	if err != nil {
 		return none{}, err
 	}
-	return none{}, p.away("etcd", p.Pools.ReleasePool(ctx, p.Node, pool))
+	return none{}, p.away(ctx, "etcd", p.Pools.ReleasePool(ctx, p.Node, pool))
 }
 
 // requestAddress gives Docker an address: a gateway, an auxiliary address, or
@@ -107,7 +107,7 @@ func (p *Plugin) requestAddress(ctx context.Context, request ipam.RequestAddress
 		Node: p.Node, Boot: p.Boot, Pool: pool, Address: addr, Gateway: request.Options[optionAddressType] == labelGateway,
 	})
 	if err != nil {
-		return ipam.RequestAddressResponse{}, p.away("etcd", err)
+		return ipam.RequestAddressResponse{}, p.away(ctx, "etcd", err)
 	}
 	return ipam.RequestAddressResponse{Address: given.String(), Data: map[string]string{}}, nil
 }
@@ -138,5 +138,5 @@ func (p *Plugin) releaseAddress(ctx context.Context, request ipam.ReleaseAddress
 	if !addr.IsValid() {
 		return none{}, overlay.Refuse(overlay.Invalid, "address", "", "none was named")
 	}
-	return none{}, p.away("etcd", p.Pools.ReleaseAddress(ctx, p.Node, pool, addr))
+	return none{}, p.away(ctx, "etcd", p.Pools.ReleaseAddress(ctx, p.Node, pool, addr))
 }

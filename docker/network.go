@@ -19,21 +19,21 @@ func (p *Plugin) createNetwork(ctx context.Context, request network.CreateNetwor
 	}
 	carries, err := p.Underlay.NetworkMTU(ctx)
 	if err != nil {
-		return none{}, p.away("the underlay", err)
+		return none{}, p.away(ctx, "the underlay", err)
 	}
 	if attach.MTU, attach.DefaultMTU, err = fitMTU(attach.MTU, p.DefaultMTU, carries); err != nil {
 		return none{}, err
 	}
 	occupied, err := p.Routes.Occupied(ctx)
 	if err != nil {
-		return none{}, p.away("this host's routes", err)
+		return none{}, p.away(ctx, "this host's routes", err)
 	}
 	if err := refuseOverlap(networkObject(attach.Name), "its subnet "+attach.Subnet.Prefix.String(), attach.Subnet.Prefix, occupied); err != nil {
 		return none{}, err
 	}
 	joined, err := p.Networks.Attach(ctx, attach)
 	if err != nil {
-		return none{}, p.away("etcd", err)
+		return none{}, p.away(ctx, "etcd", err)
 	}
 	if joined.MTU > carries {
 		return none{}, p.detachUnfit(ctx, request.NetworkID, joined, carries)
@@ -81,7 +81,7 @@ func (p *Plugin) deleteNetwork(ctx context.Context, request network.DeleteNetwor
 	if overlay.IsKind(err, overlay.Missing) {
 		return none{}, nil
 	}
-	return none{}, p.away("etcd", err)
+	return none{}, p.away(ctx, "etcd", err)
 }
 
 // networkObject names a network for a refusal.

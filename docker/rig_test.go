@@ -2,6 +2,8 @@ package docker
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -12,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"encoding/json"
+	"github.com/ovsnet/ovsnet/overlay"
 )
 
 // rig is a plugin with fakes all round it.
@@ -99,4 +101,12 @@ func needRoot(t *testing.T) {
 		t.Fatal("this test needs root, and CI=true wants every test to run")
 	}
 	t.Skip("needs root")
+}
+
+func mustSubnet(prefix, gateway string) overlay.Subnet {
+	return overlay.Subnet{Prefix: netip.MustParsePrefix(prefix), Gateway: netip.MustParseAddr(gateway)}
+}
+
+func describe(s overlay.Subnet, foreign bool) string {
+	return fmt.Sprintf("%s %s %v %t", s.Prefix, s.Gateway, s.Aux, foreign)
 }

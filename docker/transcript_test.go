@@ -67,7 +67,7 @@ func writeTranscript(t *testing.T, name string, exchanges []exchange) {
 	}
 }
 
-func readTranscript(t *testing.T, path string) []exchange {
+func readTranscript(t testing.TB, path string) []exchange {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
