@@ -1,11 +1,15 @@
 package ovsdb
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/ovn-kubernetes/libovsdb/cache"
+	"github.com/ovn-kubernetes/libovsdb/model"
 	"github.com/ovn-kubernetes/libovsdb/ovsdb"
 
 	"github.com/ovsnet/ovsnet/overlay"
@@ -130,36 +134,74 @@ func TestServerStalls(t *testing.T) {
 }
 
 func TestCountersWakeNobody(t *testing.T) {
-	dir := t.TempDir()
-	socket := filepath.Join(dir, "db.sock")
+	socket := filepath.Join(t.TempDir(), "db.sock")
 	serveMemory(t, socket)
 	c := dial(t, &world{endpoint: "unix:" + socket})
-	other := dial(t, &world{endpoint: "unix:" + socket})
 	ensureAll(t, c)
-	count := func(packets int, plus ovsdb.Row) {
-		check(t, other.ensure(deadline(t, 10*time.Second), "counters", func(v view) ([]ovsdb.Operation, error) {
-			plus["statistics"] = ovsdb.OvsMap{GoMap: map[any]any{"rx_packets": packets}}
-			return []ovsdb.Operation{updateRow(tableInterface, v.places()[tunnelWanted.Name].link.UUID, plus)}, nil
+	set := func(row ovsdb.Row) {
+		check(t, c.ensure(deadline(t, 10*time.Second), "tunnel", func(v view) ([]ovsdb.Operation, error) {
+			return []ovsdb.Operation{updateRow(tableInterface, v.places()[tunnelWanted.Name].link.UUID, row)}, nil
 		}))
-		eventually(t, "the counter in the copy", func() bool {
-			return observed(t, c).Ports[0].Statistics["rx_packets"] == packets
-		})
 	}
-	count(1, ovsdb.Row{"link_state": "down"})
-	woken(t, c, "the link's state")
-	drain(c)
-	// Events come in order: had this woken anybody, the wake-up would stand
-	// before that of the link's state below.
-	_, _, changed, err := c.look(deadline(t, time.Second))
+	var wakes atomic.Int64
+	marker := make(chan struct{})
+	s, err := connect(deadline(t, 10*time.Second), c.config, func() { wakes.Add(1) })
 	check(t, err)
-	count(2, ovsdb.Row{})
-	select {
-	case <-changed:
-		t.Error("a counter woke the reader")
-	default:
+	t.Cleanup(s.close)
+	v := s.view()
+	first := int64(1 + len(v.bridges) + len(v.ports) + len(v.interfaces))
+	eventually(t, "a wake-up for every row of the first copy", func() bool { return wakes.Load() == first })
+	s.cache.AddEventHandler(&cache.EventHandlerFuncs{UpdateFunc: func(_ string, _, row model.Model) {
+		if link, ok := row.(*interfaceRow); ok && valueOf(link.LinkState) == "up" {
+			close(marker)
+		}
+	}})
+	set(ovsdb.Row{"statistics": ovsdb.OvsMap{GoMap: map[any]any{"rx_packets": 1}}})
+	set(ovsdb.Row{"link_state": "up"})
+	<-marker
+	if got := wakes.Load() - first; got != 1 {
+		t.Errorf("%d wake-ups by a counter and a link's state, want 1", got)
 	}
-	count(3, ovsdb.Row{"link_state": "up"})
-	woken(t, c, "the link's state")
+	if got := observed(t, c).Ports[0].Statistics["rx_packets"]; got != 1 {
+		t.Errorf("rx_packets = %d", got)
+	}
+}
+
+// TestReadersSeeNoTornView reads while another client makes and removes ports.
+func TestReadersSeeNoTornView(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		c, other := dial(t, w), dial(t, w)
+		ensureAll(t, c)
+		ctx := deadline(t, 30*time.Second)
+		stop := make(chan struct{})
+		done := make(chan error, 1)
+		go func() {
+			for {
+				select {
+				case <-stop:
+					done <- nil
+					return
+				default:
+				}
+				if _, err := c.Observe(ctx, "br-ovsnet"); err != nil {
+					done <- err
+					return
+				}
+			}
+		}()
+		for range 50 {
+			var ports []Port
+			var names []string
+			for i := range 20 {
+				names = append(names, fmt.Sprintf("ovsn%d", i))
+				ports = append(ports, Port{Name: names[i], Type: "internal"})
+			}
+			check(t, other.EnsurePorts(ctx, "br-ovsnet", ports))
+			check(t, other.RemovePorts(ctx, "br-ovsnet", names))
+		}
+		close(stop)
+		check(t, <-done)
+	})
 }
 
 // TestStalePlanIsMadeAnew lets a row vanish between plan and transaction.
