@@ -7,15 +7,14 @@
 // A Plugin answers both of Docker's APIs with net/http. It keeps no state: what
 // must last is in the store, what can be looked at is in the kernel, and so it
 // does not matter which agent process, before or after a restart, answers
-// which call. HostLinks makes the veth pairs; HostNet tells which subnets this
-// host cannot have.
+// which call. HostLinks makes the veth pairs.
 //
 // # How
 //
 // Each method is one flow: decode, validate, have the effect, answer. Decoding
 // and validating are pure and know nothing of the plugin. The effects are
 // behind the small interfaces of needs.go, which the store, the reconcile loop,
-// HostLinks and HostNet fill.
+// HostLinks and what is known of the underlay fill.
 //
 // Docker's calls come in this order, and each may be repeated:
 //

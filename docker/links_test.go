@@ -3,14 +3,10 @@ package docker
 import (
 	"context"
 	"fmt"
-	"iter"
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"runtime"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 
@@ -215,46 +211,5 @@ func TestHostLinksDeadline(t *testing.T) {
 	cancel()
 	if err := (&HostLinks{}).Delete(ctx, portOf("e1")); err == nil {
 		t.Error("an ended context was not noticed")
-	}
-}
-
-// TestHostNet reads a host with one link, a default route and nameservers.
-func TestHostNet(t *testing.T) {
-	ownNamespace(t)
-	for _, args := range [][]string{
-		{"link", "add", "eth7", "type", "bridge"}, {"addr", "add", "192.0.2.5/24", "dev", "eth7"}, {"link", "set", "eth7", "up"},
-		{"route", "add", "default", "via", "192.0.2.1"}, {"route", "add", "10.9.0.0/16", "via", "192.0.2.1"}, {"route", "add", "blackhole", "10.8.0.0/16"},
-		{"addr", "add", "10.7.0.1/32", "dev", "eth7"},
-	} {
-		run(t, "ip", args...)
-	}
-	resolv := filepath.Join(t.TempDir(), "resolv.conf")
-	if err := os.WriteFile(resolv, []byte("# nameserver 10.0.0.1\nsearch lan\nnameserver 10.0.0.2\nnameserver fe80::1%eth7\noptions x\nnameserver\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	host := &HostNet{ResolvConf: []string{resolv, "/nonexistent"}, Peers: func() iter.Seq[overlay.Node] {
-		return slices.Values([]overlay.Node{{Name: "h2", VTEPs: []netip.Addr{netip.MustParseAddr("203.0.113.2")}}})
-	}}
-	occupied, err := host.Occupied(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, o := range occupied {
-		got = append(got, o.Prefix.String()+" "+o.What)
-	}
-	slices.Sort(got)
-	want := []string{
-		"10.0.0.2/32 nameserver 10.0.0.2",
-		"10.7.0.1/32 address 10.7.0.1 of eth7",
-		"10.8.0.0/16 route 10.8.0.0/16",
-		"10.9.0.0/16 route 10.9.0.0/16 through eth7",
-		"192.0.2.0/24 route 192.0.2.0/24 through eth7",
-		"192.0.2.5/32 address 192.0.2.5 of eth7",
-		`203.0.113.2/32 underlay: tunnel address 203.0.113.2 of node "h2"`,
-		"fe80::1/128 nameserver fe80::1",
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
