@@ -50,8 +50,10 @@ func runInside(t *testing.T) {
 	if *update {
 		args = append(args, "-update")
 	}
+	dir := t.TempDir()
+	t.Cleanup(func() { removeGroups(t, filepath.Base(cgroupParent(dir))) })
 	again := exec.CommandContext(ctx, "/proc/self/exe", args...)
-	again.Env = append(os.Environ(), insideVariable+"="+t.TempDir())
+	again.Env = append(os.Environ(), insideVariable+"="+dir)
 	again.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID,
 		Pdeathsig:  syscall.SIGKILL,
@@ -59,6 +61,33 @@ func runInside(t *testing.T) {
 	out, err := again.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// cgroupParent is where the containers' control groups go, which have no
+// namespace here.
+func cgroupParent(dir string) string {
+	return "/ovsnet-" + strings.ReplaceAll(strings.Trim(dir, "/"), "/", "-")
+}
+
+// removeGroups removes a control group, empty by now, from every hierarchy.
+func removeGroups(t *testing.T, name string) {
+	for _, pattern := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
+		parents, err := filepath.Glob(filepath.Join(pattern, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, parent := range parents {
+			left, err := filepath.Glob(parent + "/*/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, group := range append(left, parent) {
+				if err := os.Remove(group); err != nil {
+					t.Errorf("a control group stays: %v", err)
+				}
+			}
+		}
 	}
 }
 
@@ -91,7 +120,8 @@ func startDockerd(t *testing.T) *dockerHost {
 	if err != nil {
 		t.Fatal(err)
 	}
-	daemon := exec.CommandContext(t.Context(), "dockerd", "--data-root", filepath.Join(dir, "data"), "--exec-root", "/run/docker-exec", "--pidfile", "/run/dockerd.pid", "--debug")
+	daemon := exec.CommandContext(t.Context(), "dockerd", "--data-root", filepath.Join(dir, "data"), "--exec-root", "/run/docker-exec", "--pidfile", "/run/dockerd.pid",
+		"--cgroup-parent", cgroupParent(dir), "--debug")
 	daemon.Stdout, daemon.Stderr = out, out
 	daemon.Cancel = func() error { return daemon.Process.Signal(syscall.SIGTERM) }
 	daemon.WaitDelay = 20 * time.Second
