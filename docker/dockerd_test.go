@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -133,10 +134,11 @@ func startDockerd(t *testing.T) *dockerHost {
 			t.Errorf("dockerd ended with %v", err)
 		}
 	})
-	d.await(t, "dockerd to answer", func() (string, bool) {
+	await(t, "dockerd to answer", func() (string, bool) {
 		conn, err := net.Dial("unix", "/run/docker.sock")
 		if err != nil {
-			return err.Error(), false
+			log, _ := os.ReadFile(d.log)
+			return fmt.Sprintf("%v\n%s", err, log), false
 		}
 		return "", conn.Close() == nil
 	})
@@ -165,21 +167,6 @@ func enterHost(t *testing.T, dir string) {
 		}
 	}
 	run(t, "ip", "link", "set", "lo", "up")
-}
-
-// await polls until the condition holds.
-func (d *dockerHost) await(t *testing.T, what string, holds func() (string, bool)) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for give := time.Now().Add(time.Minute); time.Now().Before(give); <-tick.C {
-		if _, ok := holds(); ok {
-			return
-		}
-	}
-	state, _ := holds()
-	log, _ := os.ReadFile(d.log)
-	t.Fatalf("waited in vain for %s: %s\n%s", what, state, log)
 }
 
 // importImage makes an image of busybox, since no registry can be asked.

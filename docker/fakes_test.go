@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -309,19 +310,22 @@ type fakeLinks struct {
 
 func newFakeLinks() *fakeLinks { return &fakeLinks{links: map[string]Link{}} }
 
-func (l *fakeLinks) Create(_ context.Context, e overlay.Endpoint, mtu int) error {
+func (l *fakeLinks) Create(ctx context.Context, e overlay.Endpoint, mtu int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.fail != nil {
-		return l.fail
+	if err := errors.Join(ctx.Err(), l.fail); err != nil {
+		return err
 	}
 	l.links[e.PortName()] = Link{Name: e.PortName(), MTU: mtu, Waiting: true, Up: true}
 	return nil
 }
 
-func (l *fakeLinks) Delete(_ context.Context, name string) error {
+func (l *fakeLinks) Delete(ctx context.Context, name string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if !isPortName(name) {
 		return overlay.Refuse(overlay.Invalid, "link "+name, "", "not a link of an endpoint")
 	}

@@ -110,3 +110,20 @@ func mustSubnet(prefix, gateway string) overlay.Subnet {
 func describe(s overlay.Subnet, foreign bool) string {
 	return fmt.Sprintf("%s %s %v %t", s.Prefix, s.Gateway, s.Aux, foreign)
 }
+
+// await polls until the condition holds, and says after a minute what it saw
+// last.
+func await(t *testing.T, what string, holds func() (string, bool)) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(time.Minute); ; <-tick.C {
+		state, ok := holds()
+		if ok {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for %s: %s", what, state)
+		}
+	}
+}

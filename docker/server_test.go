@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -164,6 +165,10 @@ func TestServe(t *testing.T) {
 	}()
 	<-entered
 	stop()
+	await(t, "the socket to close", func() (string, bool) {
+		err := refuseLive(t.Context(), path)
+		return fmt.Sprint(err), err == nil
+	})
 	close(release)
 	if answer := <-answered; !strings.Contains(answer, "InterfaceName") {
 		t.Errorf("the call that ran was answered %s", answer)
