@@ -270,6 +270,7 @@ func (d *dockerHost) plain(t *testing.T) {
 	want(t, docker(t, "exec", "c2", "/bin/ip", "addr", "show", "eth0"), "mtu 1450", "02:42:0a:20:00:02", "10.32.0.2/24")
 	docker(t, "network", "create", "-d", "ovsnet", "--ipam-driver", "ovsnet", "other")
 	docker(t, "network", "connect", "other", "c2")
+	d.names(t, "c2", "plain", "other")
 	want(t, docker(t, "exec", "c2", "/bin/ip", "addr"), "10.32.1.2/24")
 	docker(t, "network", "disconnect", "other", "c2")
 	if after := docker(t, "exec", "c2", "/bin/ip", "addr"); strings.Contains(after, "10.32.1.2") {
@@ -279,6 +280,25 @@ func (d *dockerHost) plain(t *testing.T) {
 	docker(t, "rm", "-f", "c2")
 	docker(t, "network", "rm", "plain", "other")
 	d.done(t, "plain")
+}
+
+// names checks that Docker tells the container's name for its endpoint in each
+// of the networks.
+func (d *dockerHost) names(t *testing.T, container string, networks ...string) {
+	t.Helper()
+	ids := []string{"0000"}
+	for _, name := range networks {
+		ids = append(ids, strings.TrimSpace(docker(t, "network", "inspect", "-f", "{{.Id}}", name)))
+	}
+	found, err := ContainerNames(t.Context(), "unix:///run/docker.sock", ids)
+	if err == nil || !strings.Contains(err.Error(), "0000") || len(found) != len(networks) {
+		t.Errorf("found %v (%v)", found, err)
+	}
+	for id, name := range found {
+		if _, known := d.store.endpoints[id]; !known || name != container {
+			t.Errorf("endpoint %s is %q", id, name)
+		}
+	}
 }
 
 func (d *dockerHost) internal(t *testing.T) {
