@@ -25,7 +25,7 @@ type Config struct {
 	// Endpoint is OVSDB's address as in ovsdb(7), DefaultEndpoint if empty.
 	Endpoint string
 	// ProbeInterval is how often a silent connection is asked for a sign of
-	// life, and how long the answer may take; 5 s if zero.
+	// life, and how long the answer may take; 10 s if zero.
 	ProbeInterval time.Duration
 	// Logger gets what happens to the connection; nothing is logged if nil.
 	Logger *slog.Logger
@@ -63,7 +63,7 @@ func Dial(config Config) *Client {
 		config.Endpoint = DefaultEndpoint
 	}
 	if config.ProbeInterval == 0 {
-		config.ProbeInterval = 5 * time.Second
+		config.ProbeInterval = 10 * time.Second
 	}
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)

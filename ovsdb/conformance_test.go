@@ -30,7 +30,7 @@ func deadline(t *testing.T, limit time.Duration) context.Context {
 }
 
 func dial(t *testing.T, w *world) *Client {
-	c := Dial(Config{Endpoint: w.endpoint, ProbeInterval: time.Second})
+	c := Dial(Config{Endpoint: w.endpoint})
 	t.Cleanup(c.Close)
 	return c
 }

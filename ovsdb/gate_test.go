@@ -1,15 +1,14 @@
 package ovsdb
 
 import (
-	"errors"
 	"io"
 	"net"
 	"sync"
 	"testing"
 )
 
-// gate stands between a client and an OVSDB server on a Unix socket. It can
-// cut all connections, or stop passing bytes on as a stopped server would.
+// gate stands between a client and an OVSDB server on a Unix socket, so that
+// the connections can be cut and led elsewhere.
 type gate struct {
 	t        testing.TB
 	path     string
@@ -17,25 +16,17 @@ type gate struct {
 	backend  string
 	listener net.Listener
 	conns    map[net.Conn]bool
-	stalled  chan struct{}
 	pumps    sync.WaitGroup
 }
 
 func newGate(t testing.TB, path, backend string) *gate {
-	g := &gate{t: t, path: path, backend: backend, conns: map[net.Conn]bool{}, stalled: closedChannel()}
+	g := &gate{t: t, path: path, backend: backend, conns: map[net.Conn]bool{}}
 	g.open()
 	t.Cleanup(func() {
-		g.resume()
 		g.cut()
 		g.pumps.Wait()
 	})
 	return g
-}
-
-func closedChannel() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
 }
 
 // lead sends later connections to another server.
@@ -79,25 +70,7 @@ func (g *gate) pair(front net.Conn) {
 }
 
 func (g *gate) pump(to, from net.Conn) {
-	buffer := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buffer)
-		g.mu.Lock()
-		stalled := g.stalled
-		g.mu.Unlock()
-		<-stalled
-		if n > 0 {
-			if _, err := to.Write(buffer[:n]); err != nil {
-				break
-			}
-		}
-		if err != nil {
-			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
-				g.t.Logf("gate: %v", err)
-			}
-			break
-		}
-	}
+	_, _ = io.Copy(to, from)
 	_, _ = to.Close(), from.Close()
 }
 
@@ -110,20 +83,4 @@ func (g *gate) cut() {
 		_ = conn.Close()
 	}
 	clear(g.conns)
-}
-
-func (g *gate) stall() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.stalled = make(chan struct{})
-}
-
-func (g *gate) resume() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	select {
-	case <-g.stalled:
-	default:
-		close(g.stalled)
-	}
 }

@@ -40,8 +40,10 @@ func realWorld(t *testing.T) *world {
 			r.create()
 			r.startServer()
 		},
-		freeze: r.freeze,
-		thaw:   func() { r.signal(syscall.SIGCONT) },
+		freeze: func() { r.stop(r.vswitchd) },
+		thaw:   func() { r.proceed(r.vswitchd) },
+		stall:  func() { r.stop(r.server) },
+		resume: func() { r.proceed(r.server) },
 		link:   r.link,
 	}
 }
@@ -136,17 +138,19 @@ func (r *realSwitch) endServer() {
 	_ = os.Remove(r.socket)
 }
 
-// freeze stops ovs-vswitchd and waits until the kernel says so.
-func (r *realSwitch) freeze() {
-	r.signal(syscall.SIGSTOP)
-	eventually(r.t, "ovs-vswitchd in state T", func() bool {
-		stat, err := os.ReadFile("/proc/" + strconv.Itoa(r.vswitchd.process.Pid) + "/stat")
+// stop stops a daemon and waits until the kernel says so.
+func (r *realSwitch) stop(d *daemon) {
+	r.signal(d, syscall.SIGSTOP)
+	eventually(r.t, "a daemon in state T", func() bool {
+		stat, err := os.ReadFile("/proc/" + strconv.Itoa(d.process.Pid) + "/stat")
 		return err == nil && strings.Contains(string(stat), ") T ")
 	})
 }
 
-func (r *realSwitch) signal(s syscall.Signal) {
-	if err := r.vswitchd.process.Signal(s); err != nil {
+func (r *realSwitch) proceed(d *daemon) { r.signal(d, syscall.SIGCONT) }
+
+func (r *realSwitch) signal(d *daemon, s syscall.Signal) {
+	if err := d.process.Signal(s); err != nil {
 		r.t.Fatal(err)
 	}
 }

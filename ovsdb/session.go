@@ -143,13 +143,13 @@ func (s *session) close() {
 // itself may stay in a write to a server that has stopped reading.
 func bounded[T any](ctx context.Context, limit time.Duration, f func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	type answer struct {
 		value T
 		err   error
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		defer cancel()
 		value, err := f(ctx)
 		answers <- answer{value, err}
 	}()

@@ -19,6 +19,8 @@ type world struct {
 	down, up, upEmpty func()
 	// freeze and thaw stop and continue ovs-vswitchd.
 	freeze, thaw func()
+	// stall and resume stop and continue the real database server.
+	stall, resume func()
 	// link makes a link that a port without a type can have.
 	link func(name string)
 }
