@@ -51,7 +51,7 @@
 //
 // # Rejected
 //
-// ovs-vsctl: a process and a connection per change (10 ms instead of 0.3), and
+// ovs-vsctl: a process, a connection and a copy of the database per change, and
 // errors as text. Storing ofports anywhere: they are read when needed, since
 // ovs-vswitchd may give others after a restart. "wait" operations as guards: a
 // change that finds no row says the same, without tables of columns to wait on.

@@ -114,17 +114,23 @@ func defaultPaths(links []Link) ([]Path, error) {
 	}
 	var paths []Path
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		var best *netlink.Route
-		for i, r := range routes {
-			if r.Family == family && isDefault(r) && (best == nil || r.Priority < best.Priority) {
-				best = &routes[i]
-			}
-		}
-		if best != nil {
-			paths = append(paths, defaultPath(*best, family, links))
+		if best, ok := bestDefault(routes, family); ok {
+			paths = append(paths, defaultPath(best, family, links))
 		}
 	}
 	return paths, nil
+}
+
+// bestDefault returns the family's default route with the lowest metric.
+func bestDefault(routes []netlink.Route, family int) (netlink.Route, bool) {
+	var best netlink.Route
+	found := false
+	for _, r := range routes {
+		if r.Family == family && isDefault(r) && (!found || r.Priority < best.Priority) {
+			best, found = r, true
+		}
+	}
+	return best, found
 }
 
 func isDefault(r netlink.Route) bool {

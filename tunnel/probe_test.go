@@ -169,6 +169,28 @@ func TestHostRoutes(t *testing.T) {
 	}
 }
 
+func TestBestDefault(t *testing.T) {
+	zero, err := netlink.ParseIPNet("0.0.0.0/0")
+	check(t, err)
+	some, err := netlink.ParseIPNet("10.0.0.0/8")
+	check(t, err)
+	routes := []netlink.Route{
+		{Family: netlink.FAMILY_V4, Dst: some, Priority: 1, LinkIndex: 1},
+		{Family: netlink.FAMILY_V6, Priority: 2, LinkIndex: 2},
+		{Family: netlink.FAMILY_V4, Dst: zero, Priority: 200, LinkIndex: 3},
+		{Family: netlink.FAMILY_V4, Priority: 100, LinkIndex: 4},
+		{Family: netlink.FAMILY_V4, Priority: 100, LinkIndex: 5},
+	}
+	for family, want := range map[int]int{netlink.FAMILY_V4: 4, netlink.FAMILY_V6: 2} {
+		if got, ok := bestDefault(routes, family); !ok || got.LinkIndex != want {
+			t.Errorf("family %d: %+v, %v", family, got, ok)
+		}
+	}
+	if got, ok := bestDefault(routes[:1], netlink.FAMILY_V4); ok {
+		t.Errorf("no default route, but %+v", got)
+	}
+}
+
 func TestDumpIsReadAgain(t *testing.T) {
 	calls := 0
 	got, err := dump(func() ([]int, error) {
