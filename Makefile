@@ -1,0 +1,45 @@
+# Every target with "##" behind it is listed by plain `make`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GOFLAGS_BUILD := -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+LINTER := honnef.co/go/tools/cmd/staticcheck
+
+export CGO_ENABLED := 0
+export GOFLAGS := -buildvcs=false
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/ovsnet and bin/ovsnet-lab
+	go build $(GOFLAGS_BUILD) -o bin/ ./cmd/ovsnet ./cmd/ovsnet-lab
+
+deps: ## install the Debian packages that demo, test and bench need
+	@scripts/deps
+
+demo: deps build ## two hosts, one network, containers that talk across; then all gone
+	demo/run
+
+test: deps build ## everything: unit, golden, property, fuzz seeds, and end to end in the lab
+	go test -count=1 -timeout 50m -p 1 ./...
+
+test-fast: ## the tests that need neither root nor Open vSwitch nor Docker
+	go test -short ./...
+
+lint: ## formatting, vet and the pinned linter
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	go tool -modfile=tools/go.mod staticcheck ./...
+
+bench: deps build ## the benchmarks, with real Open vSwitch and Docker
+	go test -run '^$$' -bench . -benchtime 3x -timeout 60m ./flows/... ./overlay ./tests/bench
+
+release: ## static binaries, tarballs, .deb packages and checksums in dist/
+	VERSION=$(VERSION) scripts/release
+
+clean: ## remove what the other targets built
+	rm -rf bin dist
+
+.PHONY: help build deps demo test test-fast lint bench release clean
