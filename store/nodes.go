@@ -1,0 +1,209 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ovsnet/ovsnet/overlay"
+)
+
+// Identity tells machines apart that claim the same node name.
+type Identity struct {
+	// Host is a random ID that the machine keeps as long as its OVSDB.
+	Host string
+	// Boot is the kernel's boot ID.
+	Boot string
+}
+
+// Register writes the host's durable record and claims its name and VTEP
+// addresses; addresses that it had before and has no more are freed. It refuses
+// (Conflict) a name or an address that another host has. A host whose identity
+// was lost is let in when nobody lives under its name and its preferred VTEP
+// address is still the same; a machine that lives under another boot ID is a
+// clone and refused. A repeat writes nothing.
+func (s *Store) Register(ctx context.Context, node overlay.Node, id Identity) error {
+	if err := node.Validate(); err != nil {
+		return err
+	}
+	_, err := s.update(ctx, fmt.Sprintf("register node %q", node.Name), func(ctx context.Context, c *change) error {
+		found, _, err := s.read(ctx, get(nodeKey(node.Name)), get(aliveKey(node.Name)))
+		if err != nil {
+			return err
+		}
+		old, err := only[nodeRecord](nodeKey(node.Name), found[0])
+		if err != nil {
+			return err
+		}
+		alive, err := only[Alive](aliveKey(node.Name), found[1])
+		if err != nil {
+			return err
+		}
+		if err := refuseTwin(old, alive, node, id); err != nil {
+			return err
+		}
+		c.expect(alive.key, alive.rev)
+		if err := s.claimVTEPs(ctx, c, old.value.VTEPs, node); err != nil {
+			return err
+		}
+		if fresh := (nodeRecord{Node: node, Host: id.Host}); !old.exists() || !sameNode(old.value, fresh) {
+			write(c, put(old, fresh), clientv3.NoLease)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.own[node.Name] = id.Host
+	return nil
+}
+
+// refuseTwin refuses a host whose name another machine has.
+func refuseTwin(old item[nodeRecord], alive item[Alive], node overlay.Node, id Identity) error {
+	if !old.exists() {
+		return nil
+	}
+	object := fmt.Sprintf("node %q", node.Name)
+	since := alive.value.Since.UTC().Format(time.RFC3339)
+	emptied := !alive.exists() && old.value.VTEP() == node.VTEP()
+	if old.value.Host != id.Host && !emptied {
+		state := "not alive now"
+		if alive.exists() {
+			state = "alive since " + since
+		}
+		return overlay.Refuse(overlay.Conflict, object, fmt.Sprintf("choose another name with --node; if that host will not come back, ovsnet node rm %s", node.Name),
+			"another host has this name: VTEP %s, %s", old.value.VTEP(), state)
+	}
+	if alive.exists() && alive.value.Host == id.Host && alive.value.Boot != id.Boot {
+		return overlay.Refuse(overlay.Conflict, object, "if this machine was cloned, empty its OVSDB and give it a name of its own; if it was just rebooted, wait",
+			"a machine of the same identity is alive under another boot: VTEP %s, alive since %s", old.value.VTEP(), since)
+	}
+	return nil
+}
+
+// claimVTEPs claims the node's addresses and frees those of before.
+func (s *Store) claimVTEPs(ctx context.Context, c *change, before []netip.Addr, node overlay.Node) error {
+	all := slices.Clone(node.VTEPs)
+	for _, addr := range before {
+		if !slices.Contains(all, addr) {
+			all = append(all, addr)
+		}
+	}
+	slices.SortFunc(all, netip.Addr.Compare)
+	all = slices.Compact(all)
+	reads := make([]clientv3.Op, len(all))
+	for i, addr := range all {
+		reads[i] = get(vtepKey(addr))
+	}
+	found, _, err := s.read(ctx, reads...)
+	if err != nil {
+		return err
+	}
+	for i, addr := range all {
+		claim, err := only[owner](vtepKey(addr), found[i])
+		if err != nil {
+			return err
+		}
+		wanted := slices.Contains(node.VTEPs, addr)
+		switch mine := claim.value.Node == node.Name; {
+		case wanted && !claim.exists():
+			write(c, put(claim, owner{Node: node.Name}), clientv3.NoLease)
+		case wanted && !mine:
+			return overlay.Refuse(overlay.Conflict, fmt.Sprintf("VTEP address %s of node %q", addr, node.Name),
+				fmt.Sprintf("set --vtep to an address that only this host has; if that host will not come back, ovsnet node rm %s", claim.value.Node),
+				"node %q has it", claim.value.Node)
+		case !wanted && mine:
+			drop(c, claim)
+		}
+	}
+	return nil
+}
+
+func sameNode(a, b nodeRecord) bool {
+	return a.Host == b.Host && slices.Equal(a.VTEPs, b.VTEPs) && a.Region == b.Region && a.Datapath == b.Datapath &&
+		a.MTU == b.MTU && a.Version == b.Version
+}
+
+// RemoveNode forgets a host: its endpoints, attachments, claims and record. An
+// unknown one is refused (Missing), and so is one that is alive (InUse), unless
+// this Store registered it.
+func (s *Store) RemoveNode(ctx context.Context, name string) error {
+	if err := overlay.ValidateName("node", name); err != nil {
+		return err
+	}
+	if err := s.refuseAlive(ctx, name); err != nil {
+		return err
+	}
+	networks, err := s.dockerNetworks(ctx, name)
+	if err != nil {
+		return err
+	}
+	for _, id := range networks {
+		if err := s.Detach(ctx, name, id); err != nil {
+			return err
+		}
+	}
+	seen := false
+	_, err = s.update(ctx, fmt.Sprintf("remove node %q", name), func(ctx context.Context, c *change) error {
+		node, err := fetch[nodeRecord](ctx, s, nodeKey(name))
+		if err != nil {
+			return err
+		}
+		if !node.exists() {
+			if seen {
+				return nil
+			}
+			return overlay.Refuse(overlay.Missing, fmt.Sprintf("node %q", name), "see ovsnet node ls", "no such node")
+		}
+		seen = true
+		if err := s.claimVTEPs(ctx, c, node.value.VTEPs, overlay.Node{Name: name}); err != nil {
+			return err
+		}
+		drop(c, node)
+		c.expectNone(dockerOf(name))
+		c.remove(aliveKey(name))
+		c.removeAll(pendingOf(name))
+		return nil
+	})
+	return err
+}
+
+// refuseAlive refuses the removal of a host that another agent runs.
+func (s *Store) refuseAlive(ctx context.Context, name string) error {
+	return s.retry(ctx, fmt.Sprintf("read node %q", name), func(ctx context.Context) error {
+		alive, err := fetch[Alive](ctx, s, aliveKey(name))
+		if err != nil || !alive.exists() {
+			return err
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.own[name] == alive.value.Host {
+			return nil
+		}
+		return overlay.Refuse(overlay.InUse, fmt.Sprintf("node %q", name), "run ovsnet uninstall there, or stop its agent and wait for its lease",
+			"its agent is alive since %s", alive.value.Since.UTC().Format(time.RFC3339))
+	})
+}
+
+// dockerNetworks lists the Docker networks of a host that are attached.
+func (s *Store) dockerNetworks(ctx context.Context, node string) ([]string, error) {
+	var ids []string
+	err := s.retry(ctx, fmt.Sprintf("list the Docker networks of node %q", node), func(ctx context.Context) error {
+		found, _, err := s.read(ctx, getKeys(dockerOf(node)))
+		if err != nil {
+			return err
+		}
+		ids = nil
+		for _, kv := range found[0] {
+			ids = append(ids, tail(dockerOf(node), string(kv.Key)))
+		}
+		return nil
+	})
+	return ids, err
+}

@@ -1,0 +1,110 @@
+package store
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/ovsnet/ovsnet/overlay"
+)
+
+// View is what etcd says, as far as it was asked for.
+type View struct {
+	// Snapshot is complete and immutable.
+	Snapshot *overlay.Snapshot
+	// Alive are the hosts whose agents show a sign of life, by node name. It must
+	// not be changed.
+	Alive map[string]Alive
+	// Problems are the keys whose values cannot be used, by key.
+	Problems []Problem
+	// Connected says whether etcd answers now, and Since from when on it has, or
+	// has not. A Snapshot stays as it was while etcd is away.
+	Connected bool
+	Since     time.Time
+}
+
+// Problem is a key whose value cannot be used. Its object is skipped.
+type Problem struct {
+	// Key is the key in etcd and Reason what is wrong with its value.
+	Key    string
+	Reason string
+}
+
+// assembly makes views of records as they arrive. It is used by one goroutine.
+type assembly struct {
+	snapshot *overlay.Snapshot
+	alive    map[string]Alive
+	problems map[string]string
+}
+
+func newAssembly() *assembly {
+	return &assembly{snapshot: overlay.NewSnapshot(), alive: map[string]Alive{}, problems: map[string]string{}}
+}
+
+// view is what there is by now, in maps that no later change touches.
+func (a *assembly) view(connected bool, since time.Time) View {
+	v := View{Snapshot: a.snapshot, Alive: maps.Clone(a.alive), Connected: connected, Since: since}
+	for _, key := range slices.Sorted(maps.Keys(a.problems)) {
+		v.Problems = append(v.Problems, Problem{Key: key, Reason: a.problems[key]})
+	}
+	return v
+}
+
+// set takes a record; one that cannot be used becomes a problem, and what its
+// key held before is gone.
+func (a *assembly) set(edit *overlay.Editor, kv *mvccpb.KeyValue) {
+	key := string(kv.Key)
+	if err := a.accept(edit, key, kv); err != nil {
+		a.unset(edit, key)
+		a.problems[key] = reason(err)
+		return
+	}
+	delete(a.problems, key)
+}
+
+func (a *assembly) accept(edit *overlay.Editor, key string, kv *mvccpb.KeyValue) error {
+	switch {
+	case strings.HasPrefix(key, nodesPrefix):
+		return accept(kv, func(n nodeRecord) { n.Revision = kv.ModRevision; edit.SetNode(n.Node) })
+	case strings.HasPrefix(key, networksPrefix):
+		return accept(kv, func(n overlay.Network) { n.Revision = kv.ModRevision; edit.SetNetwork(n) })
+	case strings.HasPrefix(key, attachmentsPrefix):
+		return accept(kv, func(at overlay.Attachment) { at.Revision = kv.ModRevision; edit.SetAttachment(at) })
+	case strings.HasPrefix(key, endpointsPrefix):
+		return accept(kv, func(e overlay.Endpoint) { e.Revision = kv.ModRevision; edit.SetEndpoint(e) })
+	case strings.HasPrefix(key, alivePrefix):
+		return accept(kv, func(alive Alive) { a.alive[tail(alivePrefix, key)] = alive })
+	}
+	return nil
+}
+
+// accept hands a record over if it can be used.
+func accept[T any](kv *mvccpb.KeyValue, use func(T)) error {
+	found, err := parse[T](kv)
+	if err == nil {
+		use(found.value)
+	}
+	return err
+}
+
+// unset forgets what was under the key.
+func (a *assembly) unset(edit *overlay.Editor, key string) {
+	delete(a.problems, key)
+	switch {
+	case strings.HasPrefix(key, nodesPrefix):
+		edit.DeleteNode(tail(nodesPrefix, key))
+	case strings.HasPrefix(key, networksPrefix):
+		edit.DeleteNetwork(tail(networksPrefix, key))
+	case strings.HasPrefix(key, attachmentsPrefix):
+		network, node, _ := strings.Cut(tail(attachmentsPrefix, key), "/")
+		edit.DeleteAttachment(network, node)
+	case strings.HasPrefix(key, endpointsPrefix):
+		network, id, _ := strings.Cut(tail(endpointsPrefix, key), "/")
+		edit.DeleteEndpoint(network, id)
+	case strings.HasPrefix(key, alivePrefix):
+		delete(a.alive, tail(alivePrefix, key))
+	}
+}
