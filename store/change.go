@@ -221,7 +221,8 @@ func mayPass(err error) bool {
 	switch {
 	case err == nil || errors.As(err, &refusal):
 		return false
-	case errors.Is(err, errLost) || outOfTime(err) || errors.Is(err, rpctypes.ErrTooManyRequests) || errors.Is(err, rpctypes.ErrLeaseNotFound):
+	case errors.Is(err, errLost), outOfTime(err), errors.Is(err, rpctypes.ErrTooManyRequests),
+		errors.Is(err, rpctypes.ErrLeaseNotFound), errors.Is(err, rpctypes.ErrCompacted):
 		return true
 	}
 	switch code(err) {

@@ -36,8 +36,10 @@ type Problem struct {
 // assembly makes views of records as they arrive. It is used by one goroutine.
 type assembly struct {
 	snapshot *overlay.Snapshot
-	alive    map[string]Alive
 	problems map[string]string
+	// alive is copied before it is changed when lent says that a view has it.
+	alive map[string]Alive
+	lent  bool
 }
 
 func newAssembly() *assembly {
@@ -46,7 +48,8 @@ func newAssembly() *assembly {
 
 // view is what there is by now, in maps that no later change touches.
 func (a *assembly) view(connected bool, since time.Time) View {
-	v := View{Snapshot: a.snapshot, Alive: maps.Clone(a.alive), Connected: connected, Since: since}
+	a.lent = true
+	v := View{Snapshot: a.snapshot, Alive: a.alive, Connected: connected, Since: since}
 	for _, key := range slices.Sorted(maps.Keys(a.problems)) {
 		v.Problems = append(v.Problems, Problem{Key: key, Reason: a.problems[key]})
 	}
@@ -76,7 +79,7 @@ func (a *assembly) accept(edit *overlay.Editor, key string, kv *mvccpb.KeyValue)
 	case strings.HasPrefix(key, endpointsPrefix):
 		return accept(kv, func(e overlay.Endpoint) { e.Revision = kv.ModRevision; edit.SetEndpoint(e) })
 	case strings.HasPrefix(key, alivePrefix):
-		return accept(kv, func(alive Alive) { a.alive[tail(alivePrefix, key)] = alive })
+		return accept(kv, func(alive Alive) { a.ownAlive()[tail(alivePrefix, key)] = alive })
 	}
 	return nil
 }
@@ -105,6 +108,14 @@ func (a *assembly) unset(edit *overlay.Editor, key string) {
 		network, id, _ := strings.Cut(tail(endpointsPrefix, key), "/")
 		edit.DeleteEndpoint(network, id)
 	case strings.HasPrefix(key, alivePrefix):
-		delete(a.alive, tail(alivePrefix, key))
+		delete(a.ownAlive(), tail(alivePrefix, key))
 	}
+}
+
+// ownAlive returns the map of hosts that are alive, for changing it.
+func (a *assembly) ownAlive() map[string]Alive {
+	if a.lent {
+		a.alive, a.lent = maps.Clone(a.alive), false
+	}
+	return a.alive
 }

@@ -1,0 +1,166 @@
+package store
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+const (
+	// listTimeout bounds reading all that is below one prefix.
+	listTimeout = 30 * time.Second
+	// pulseEvery is how often a watcher asks whether etcd answers, and
+	// pulseTimeout how long it waits for that.
+	pulseEvery   = 2 * time.Second
+	pulseTimeout = 2 * time.Second
+)
+
+// feed is what is below one prefix, as it comes. Its fields but prefix belong to
+// the watcher's goroutine.
+type feed struct {
+	prefix string
+	cancel context.CancelFunc
+	// known are the keys that were delivered, with their revisions.
+	known map[string]int64
+	// loaded says that the first list has come.
+	loaded bool
+	// probe is a feed that stays only if the host turns out to be a member.
+	probe   bool
+	waiters []chan struct{}
+}
+
+// delivery is what a feed brings: all there is at a revision, or what changed up
+// to it.
+type delivery struct {
+	feed     *feed
+	listed   bool
+	found    []*mvccpb.KeyValue
+	events   []*clientv3.Event
+	revision int64
+}
+
+// pulse is one look at whether etcd answers.
+type pulse struct {
+	answered bool
+	cluster  uint64
+	revision int64
+}
+
+// announce tells those who wait for the first list that it has come.
+func (f *feed) announce() {
+	if !f.loaded {
+		return
+	}
+	for _, waiter := range f.waiters {
+		close(waiter)
+	}
+	f.waiters = nil
+}
+
+// networkOf returns the network of a prefix of endpoints.
+func networkOf(prefix string) string {
+	return strings.TrimSuffix(tail(endpointsPrefix, prefix), "/")
+}
+
+// read lists and watches until ctx ends, beginning again when the watch ended.
+func (w *Watcher) read(ctx context.Context, f *feed) {
+	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond),
+		backoff.WithMaxInterval(connectMaxDelay), backoff.WithMaxElapsedTime(0))
+	for {
+		listed, err := w.listAndWatch(ctx, f)
+		if ctx.Err() != nil {
+			return
+		}
+		if listed {
+			pause.Reset()
+		}
+		w.store.log.Debug("reading from etcd again", "prefix", f.prefix, "because", err)
+		select {
+		case <-time.After(pause.NextBackOff()):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// listAndWatch delivers all there is below the prefix, and from the revision
+// after that list on every change. It returns why that ended.
+func (w *Watcher) listAndWatch(ctx context.Context, f *feed) (listed bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	all := delivery{feed: f, listed: true}
+	if err := w.list(ctx, &all); err != nil {
+		return false, err
+	}
+	if !w.deliver(ctx, all) {
+		return true, ctx.Err()
+	}
+	client, err := w.store.connection(ctx)
+	if err != nil {
+		return true, err
+	}
+	// Without a leader a member has no news, and would not say so.
+	changes := client.Watch(clientv3.WithRequireLeader(ctx), f.prefix, clientv3.WithPrefix(), clientv3.WithRev(all.revision+1), clientv3.WithFragment())
+	for reply := range changes {
+		if err := reply.Err(); err != nil {
+			return true, err
+		}
+		if !w.deliver(ctx, delivery{feed: f, events: reply.Events, revision: reply.Header.GetRevision()}) {
+			break
+		}
+	}
+	return true, ctx.Err()
+}
+
+func (w *Watcher) list(ctx context.Context, all *delivery) error {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	rev, err := w.store.each(ctx, all.feed.prefix, 0, func(kv *mvccpb.KeyValue) { all.found = append(all.found, kv) })
+	all.revision = rev
+	return err
+}
+
+// deliver hands over to the watcher's goroutine; false when ctx ended.
+func (w *Watcher) deliver(ctx context.Context, d delivery) bool {
+	select {
+	case w.deliveries <- d:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// beat asks etcd for a sign of life until ctx ends: the watches themselves are
+// silent both when nothing changes and when nobody answers.
+func (w *Watcher) beat(ctx context.Context) {
+	for {
+		select {
+		case w.pulses <- w.ask(ctx):
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-time.After(pulseEvery):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (w *Watcher) ask(ctx context.Context) pulse {
+	ctx, cancel := context.WithTimeout(ctx, pulseTimeout)
+	defer cancel()
+	client, err := w.store.connection(ctx)
+	if err != nil {
+		return pulse{}
+	}
+	reply, err := client.Get(ctx, schemaKey, clientv3.WithKeysOnly())
+	if err != nil {
+		return pulse{}
+	}
+	return pulse{answered: true, cluster: reply.Header.GetClusterId(), revision: reply.Header.GetRevision()}
+}
