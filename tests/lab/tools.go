@@ -32,11 +32,14 @@ func needs(o Options) []program {
 	return list
 }
 
+// imageShell is /bin/sh in the image.
+const imageShell = "dash"
+
 // imagePrograms are the real programs of the image; busybox has the rest.
 func imagePrograms() []program {
 	return []program{
 		{"ping", "iputils-ping"}, {"arping", "iputils-arping"}, {"iperf3", "iperf3"}, {"tcpdump", "tcpdump"},
-		{"ip", "iproute2"}, {"ss", "iproute2"}, {"bridge", "iproute2"}, {"ethtool", "ethtool"},
+		{"ip", "iproute2"}, {"ss", "iproute2"}, {"bridge", "iproute2"}, {"ethtool", "ethtool"}, {imageShell, "dash"}, {"bash", "bash"},
 	}
 }
 
@@ -96,7 +99,7 @@ func buildImage(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("build %s: %w", ImageName, err)
 	}
-	content := image.Content{Busybox: busybox, Files: map[string]string{
+	content := image.Content{Busybox: busybox, Shell: imageShell, Files: map[string]string{
 		"/etc/passwd":        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
 		"/etc/group":         "root:x:0:\nnogroup:x:65534:\n",
 		"/etc/nsswitch.conf": "hosts: files dns\n",

@@ -20,6 +20,9 @@ type Content struct {
 	Busybox string
 	// Programs are the paths of real programs; they come before busybox's applets of the same names.
 	Programs []string
+	// Shell is the name of the program among Programs that is /bin/sh. Busybox's own shell would run its applets in
+	// place of real programs.
+	Shell string
 	// Files are further files by absolute path, with their text.
 	Files map[string]string
 }
@@ -40,7 +43,7 @@ func Write(ctx context.Context, w io.Writer, c Content) error {
 		return err
 	}
 	sources := map[string]string{busyboxPath: c.Busybox}
-	taken := map[string]bool{"busybox": true}
+	taken := map[string]bool{"busybox": true, "sh": true}
 	for _, program := range c.Programs {
 		files, err := closure(program, dirs)
 		if err != nil {
@@ -60,6 +63,7 @@ func Write(ctx context.Context, w io.Writer, c Content) error {
 	for _, to := range sorted(sources) {
 		a.copy(to, sources[to])
 	}
+	a.link("usr/bin/sh", c.Shell)
 	for _, name := range applets {
 		if !taken[name] {
 			a.link("usr/bin/"+name, "busybox")
