@@ -1,209 +1,171 @@
-// Package certs makes the certificates with which agents and etcd know each
-// other: one CA for the cluster, and for each host one certificate that serves
-// both sides of TLS, because a host's agent may be client and server of etcd.
-//
-// Files lie in one directory: ca.crt and ca.key, HOST.crt and HOST.key. Keys
-// are ECDSA P-256 in PKCS #8, mode 0600; the CA lasts ten years, a host's
-// certificate two. Existing files are replaced only when forced, since a new CA
-// makes every issued certificate worthless.
-//
-// Rejected: certificates that etcd makes for itself (nobody can check them), and
-// a CA that signs over the network (one more thing that listens).
 package certs
 
 import (
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"io/fs"
-	"math/big"
+	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
-const (
-	caLife   = 10 * 365 * 24 * time.Hour
-	hostLife = 2 * 365 * 24 * time.Hour
-	// backdate covers hosts whose clocks differ a little.
-	backdate = time.Hour
-)
+// CAValidity is how long a CA is valid: 20 years.
+const CAValidity = 20 * 365 * 24 * time.Hour
 
-// Request says what certificate to issue.
+// HostValidity is how long a host's certificate is valid: 5 years, less where
+// its CA ends before.
+const HostValidity = 5 * 365 * 24 * time.Hour
+
+// clockSkew is how far hosts' clocks may lie behind that of the issuer.
+const clockSkew = time.Hour
+
+// caName is the base name of the CA's files, which therefore no host can have.
+const caName = "ca"
+
+// Request says for which host a certificate is made.
 type Request struct {
-	// Host names the files and is a name the certificate is valid for.
+	// Host is the host's name: the subject, a DNS name of the certificate, and
+	// the base name of its files.
 	Host string
-	// Addresses are the IP addresses and DNS names the host is reached by, beside
-	// its name and loopback.
+	// Addresses are the IP addresses and DNS names, beside Host and loopback,
+	// that the host is reached by.
 	Addresses []string
 	// Force replaces files that exist.
 	Force bool
 }
 
-// Init makes a CA in dir, which is created with mode 0700 where it is missing.
-// A CA that exists is a Refusal of kind Conflict unless force is set.
+// Init makes the CA's files in dir, which is made (0700) if it does not exist.
+// Where a CA exists it refuses with kind Conflict, unless force is set; a new
+// CA makes every certificate of the old one useless.
 func Init(dir string, force bool) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the CA: %w", err)
-	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return fmt.Errorf("make the CA's key: %w", err)
+		return fmt.Errorf("generate the CA's key: %w", err)
 	}
-	template, err := newTemplate("ovsnet CA", caLife)
-	if err != nil {
-		return err
-	}
-	template.IsCA, template.BasicConstraintsValid, template.MaxPathLenZero = true, true, true
-	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	template := authorityTemplate(time.Now())
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		return fmt.Errorf("make the CA's certificate: %w", err)
+		return fmt.Errorf("sign the CA's certificate: %w", err)
 	}
-	return write(dir, "ca", der, key, force)
+	return writePair(dir, caName, der, key, force)
 }
 
-// Issue makes a host's certificate and key, signed by the CA in dir. Without
-// the CA it is a Refusal of kind Missing; files that exist are one of kind
-// Conflict unless Force is set.
+// Issue makes a host's certificate and key in dir, signed by the CA there. It
+// refuses a name or address that cannot be in a certificate (kind Invalid), a
+// directory without a CA (Missing) and files that exist (Conflict, unless
+// Force).
 func Issue(dir string, r Request) error {
-	if err := overlay.ValidateName("host", r.Host); err != nil {
-		return err
-	}
-	if r.Host == "ca" {
-		return overlay.Refuse(overlay.Invalid, `host "ca"`, "name the host otherwise", "its files would be the CA's own")
-	}
-	ca, caKey, err := load(dir)
+	names, err := r.subjects()
 	if err != nil {
 		return err
 	}
-	template, err := newTemplate(r.Host, hostLife)
+	ca, err := readAuthority(dir, time.Now())
 	if err != nil {
 		return err
 	}
-	if err := name(template, append([]string{r.Host, "localhost", "127.0.0.1", "::1"}, r.Addresses...)); err != nil {
-		return err
-	}
-	template.KeyUsage = x509.KeyUsageDigitalSignature
-	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return fmt.Errorf("make the key of host %s: %w", r.Host, err)
+		return fmt.Errorf("generate the key of host %q: %w", r.Host, err)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, ca, key.Public(), caKey)
+	template := hostTemplate(r.Host, names, time.Now(), ca.certificate.NotAfter)
+	der, err := x509.CreateCertificate(rand.Reader, template, ca.certificate, key.Public(), ca.key)
 	if err != nil {
-		return fmt.Errorf("make the certificate of host %s: %w", r.Host, err)
+		return fmt.Errorf("sign the certificate of host %q: %w", r.Host, err)
 	}
-	return write(dir, r.Host, der, key, r.Force)
+	return writePair(dir, r.Host, der, key, r.Force)
 }
 
-// newTemplate begins a certificate with a random serial number.
-func newTemplate(subject string, life time.Duration) (*x509.Certificate, error) {
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
-	if err != nil {
-		return nil, fmt.Errorf("make a serial number: %w", err)
-	}
-	now := time.Now()
+// authorityTemplate describes the CA. Templates leave the serial number out, so
+// that crypto/x509 draws a random one of 20 octets (RFC 5280, 4.1.2.2).
+func authorityTemplate(now time.Time) *x509.Certificate {
 	return &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: subject, Organization: []string{"ovsnet"}},
-		NotBefore: now.Add(-backdate), NotAfter: now.Add(life),
-	}, nil
+		Subject:               pkix.Name{CommonName: "ovsnet CA " + now.UTC().Format(time.DateOnly)},
+		NotBefore:             now.Add(-clockSkew),
+		NotAfter:              now.Add(CAValidity),
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		MaxPathLenZero:        true,
+	}
 }
 
-// name makes the certificate valid for addresses and DNS names.
-func name(template *x509.Certificate, words []string) error {
-	for _, word := range words {
-		if addr, err := netip.ParseAddr(word); err == nil {
-			template.IPAddresses = append(template.IPAddresses, addr.AsSlice())
-			continue
-		}
-		if word == "" || strings.ContainsAny(word, " /:*") {
-			return overlay.Refuse(overlay.Invalid, fmt.Sprintf("address %q", word), "write an IP address or a DNS name", "neither of them")
-		}
-		template.DNSNames = append(template.DNSNames, word)
+func hostTemplate(host string, names subjects, now, caEnd time.Time) *x509.Certificate {
+	end := now.Add(HostValidity)
+	if caEnd.Before(end) {
+		end = caEnd
 	}
-	return nil
+	return &x509.Certificate{
+		Subject:     pkix.Name{CommonName: host},
+		NotBefore:   now.Add(-clockSkew),
+		NotAfter:    end,
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		DNSNames:    names.dns,
+		IPAddresses: names.ips,
+	}
 }
 
-// load reads the CA.
-func load(dir string) (*x509.Certificate, crypto.Signer, error) {
-	object := "CA in " + dir
-	pair := [2][]byte{}
-	for i, file := range []string{"ca.crt", "ca.key"} {
-		raw, err := os.ReadFile(filepath.Join(dir, file))
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil, overlay.Refuse(overlay.Missing, object, "make one with ovsnet certs init, or set --dir", "there is no %s", file)
-		}
-		if err != nil {
-			return nil, nil, fmt.Errorf("read the %s: %w", object, err)
-		}
-		block, _ := pem.Decode(raw)
-		if block == nil {
-			return nil, nil, overlay.Refuse(overlay.Invalid, object, "restore it, or make a new one with ovsnet certs init --force", "%s is not PEM", file)
-		}
-		pair[i] = block.Bytes
-	}
-	cert, err := x509.ParseCertificate(pair[0])
-	if err != nil {
-		return nil, nil, fmt.Errorf("read the %s: %w", object, err)
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(pair[1])
-	if err != nil {
-		return nil, nil, fmt.Errorf("read the %s: %w", object, err)
-	}
-	key, ok := parsed.(crypto.Signer)
-	if !ok {
-		return nil, nil, overlay.Refuse(overlay.Invalid, object, "make a new one with ovsnet certs init --force", "its key cannot sign")
-	}
-	return cert, key, nil
+// subjects are what a host's certificate is valid for.
+type subjects struct {
+	dns []string
+	ips []net.IP
 }
 
-// write puts a certificate and its key into dir, the key first: a certificate
-// without its key would look complete.
-func write(dir, base string, der []byte, key *ecdsa.PrivateKey, force bool) error {
-	raw, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return fmt.Errorf("write the key of %s: %w", base, err)
+// subjects sorts the request's names and addresses and refuses what is neither.
+func (r Request) subjects() (subjects, error) {
+	if err := overlay.ValidateName("host", r.Host); err != nil {
+		return subjects{}, err
 	}
-	if !force {
-		for _, ext := range []string{".crt", ".key"} {
-			if _, err := os.Stat(filepath.Join(dir, base+ext)); err == nil {
-				return overlay.Refuse(overlay.Conflict, filepath.Join(dir, base+ext), "use --force to replace it", "it exists")
-			}
+	if r.Host == caName {
+		return subjects{}, overlay.Refuse(overlay.Invalid, "host \""+r.Host+"\"", "choose another name", "its files would be those of the CA")
+	}
+	var s subjects
+	for _, word := range append([]string{"localhost", "127.0.0.1", "::1", r.Host}, r.Addresses...) {
+		addr, err := netip.ParseAddr(word)
+		switch {
+		case err == nil && addr.Zone() == "":
+			s.addIP(addr.Unmap())
+		case err != nil && isDNSName(word):
+			s.addName(word)
+		default:
+			return subjects{}, overlay.Refuse(overlay.Invalid, "--address \""+word+"\"", "write it as in 192.0.2.7 or host.example.org", "neither an IP address nor a DNS name")
 		}
 	}
-	if err := replace(filepath.Join(dir, base+".key"), "PRIVATE KEY", raw, 0o600); err != nil {
-		return err
-	}
-	return replace(filepath.Join(dir, base+".crt"), "CERTIFICATE", der, 0o644)
+	return s, nil
 }
 
-// replace writes a file whole or not at all.
-func replace(path, kind string, der []byte, mode fs.FileMode) error {
-	temporary, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+func (s *subjects) addIP(addr netip.Addr) {
+	ip := net.IP(addr.AsSlice())
+	if !slices.ContainsFunc(s.ips, ip.Equal) {
+		s.ips = append(s.ips, ip)
 	}
-	err = errors.Join(
-		temporary.Chmod(mode),
-		pem.Encode(temporary, &pem.Block{Type: kind, Bytes: der}),
-		temporary.Close(),
-	)
-	if err == nil {
-		err = os.Rename(temporary.Name(), path)
+}
+
+func (s *subjects) addName(name string) {
+	if !slices.Contains(s.dns, name) {
+		s.dns = append(s.dns, name)
 	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, errors.Join(err, os.Remove(temporary.Name())))
+}
+
+// isDNSName reports whether name is a host name (RFC 1123, 2.1), where also '_'
+// is let through as host names in use have it. A last label of digits only is
+// not: that is an IP address with a typing error.
+func isDNSName(name string) bool {
+	labels := strings.Split(name, ".")
+	if len(name) > 253 || strings.Trim(labels[len(labels)-1], "0123456789") == "" && len(labels) > 1 {
+		return false
 	}
-	return nil
+	return !slices.ContainsFunc(labels, func(label string) bool {
+		bad := strings.IndexFunc(label, func(r rune) bool {
+			return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+		})
+		return bad >= 0 || len(label) == 0 || len(label) > 63 || strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-")
+	})
 }
