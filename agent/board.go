@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ovsnet/ovsnet/flows"
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
@@ -27,7 +28,9 @@ type State struct {
 	View    View
 	Applied *overlay.Snapshot
 	// Ports are the OpenFlow ports of local endpoints in the installed flows.
-	Ports map[string]uint32
+	Ports map[string]flows.Port
+	// Foreign are the flows on our bridge that are not ours, at the last full look.
+	Foreign []flows.Installed
 	// Observed is what OVS showed last.
 	Observed Observation
 	// HostID is the identity remembered with the bridge; empty until it is made.
@@ -88,8 +91,8 @@ func (l *Loop) publish(r round, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := &b.state
-	s.View, s.Applied, s.Ports = l.view, l.applied, l.ports
-	s.Flows, s.Local = l.compiler.Len(), len(l.local)
+	s.View, s.Applied, s.Ports, s.Foreign = l.view, l.applied, l.ports, l.foreign
+	s.Flows, s.Local = l.desired, len(l.local)
 	s.At, s.Took, s.Added, s.Removed, s.Err = time.Now(), r.took, r.added, r.gone, err
 	if r.observed != nil {
 		s.Observed, s.Problems = *r.observed, r.problems
@@ -192,10 +195,10 @@ func (s State) missing(endpoint overlay.Endpoint) (string, error) {
 	if known, ok := s.Applied.Endpoint(endpoint.Network, endpoint.ID); !ok || known.Revision < endpoint.Revision {
 		return "its record has not come back from etcd", nil
 	}
-	if s.Ports[endpoint.ID] == 0 && !s.Observed.Answered {
+	if s.Ports[endpoint.ID].OFPort == 0 && !s.Observed.Answered {
 		return "ovs-vswitchd does not answer", nil
 	}
-	if s.Ports[endpoint.ID] == 0 {
+	if s.Ports[endpoint.ID].OFPort == 0 {
 		return "OVS has not assigned its port a number", nil
 	}
 	if s.Observed.Tunnel == 0 {

@@ -2,7 +2,7 @@ package agent
 
 import (
 	"context"
-		"fmt"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -41,21 +41,24 @@ type Loop struct {
 	view     View
 	applied  *overlay.Snapshot
 	local    map[string]overlay.Endpoint
-	ports    map[string]uint32
+	ports    map[string]flows.Port
 	tunnel   uint32
 	compiler *flows.Compiler
 	links    *patience
 	follows  *patience
-	todo     scope
-	recheck  time.Time
-	retry    *backoff.ExponentialBackOff
+	foreign  []flows.Installed
+	// desired counts the flows that should be installed.
+	desired int
+	todo    scope
+	recheck time.Time
+	retry   *backoff.ExponentialBackOff
 }
 
 // scope is how wide a round has to look.
 type scope struct {
-	// ports asks for a look at links and OVS ports.
+	// ports asks for a look at bridge, tunnel, links and OVS ports.
 	ports bool
-	// full asks for bridge, tunnel and a dump of all flows.
+	// full asks for a dump of all flows besides.
 	full bool
 }
 
@@ -63,7 +66,7 @@ type scope struct {
 func NewLoop(cfg Config, parts Parts) *Loop {
 	return &Loop{
 		cfg: cfg, parts: parts, board: newBoard(),
-		local: map[string]overlay.Endpoint{}, ports: map[string]uint32{},
+		local: map[string]overlay.Endpoint{}, ports: map[string]flows.Port{},
 		compiler: flows.NewCompiler(cfg.Route),
 		links:    newPatience(cfg.Grace), follows: newPatience(cfg.Grace),
 		todo: scope{ports: true, full: true},
@@ -164,7 +167,7 @@ type round struct {
 
 // round brings bridge, ports and flows, in this order, to what is wanted.
 func (l *Loop) round(ctx context.Context, r *round) error {
-	if r.scope.full {
+	if r.scope.ports || r.scope.full {
 		id, err := l.parts.Switch.EnsureHost(ctx)
 		if err != nil {
 			return fmt.Errorf("bridge and tunnel: %w", err)
@@ -209,10 +212,10 @@ func (l *Loop) reachPorts(ctx context.Context, r *round) (portPlan, error) {
 	}
 	r.observed = &seen
 	l.recheck = plan.recheck
-	l.tunnel, l.ports = seen.Tunnel, map[string]uint32{}
+	l.tunnel, l.ports = seen.Tunnel, map[string]flows.Port{}
 	for _, p := range seen.Ports {
 		if p.OFPort > 0 {
-			l.ports[p.Endpoint] = p.OFPort
+			l.ports[p.Endpoint] = flows.Port{Network: p.Network, OFPort: p.OFPort}
 		}
 		if p.Error != "" {
 			r.problems = append(r.problems, Problem{Object: "endpoint " + overlay.ShortID(p.Endpoint), Reason: "OVS cannot open port " + p.Name + ": " + p.Error})
@@ -224,12 +227,13 @@ func (l *Loop) reachPorts(ctx context.Context, r *round) (portPlan, error) {
 // reachFlows computes the desired flows and applies what differs.
 func (l *Loop) reachFlows(ctx context.Context, r *round) error {
 	change := l.compiler.Update(l.view.Snapshot, flows.Host{Node: l.cfg.Node, Tunnel: l.tunnel, Ports: l.ports})
+	l.desired += change.Net
 	if r.scope.full {
 		installed, err := l.parts.Flows.Dump(ctx)
 		if err != nil {
 			return fmt.Errorf("dump flows: %w", err)
 		}
-		change = flows.Diff(l.compiler.Flows(), installed)
+		change, l.foreign = flows.Diff(l.compiler.Flows(), installed)
 	}
 	if !change.Empty() {
 		if err := l.parts.Flows.Apply(ctx, change); err != nil {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -100,6 +101,10 @@ func NewStatus(f Facts, s State) Status {
 		if !s.View.Connected {
 			st.Warnings = append(st.Warnings, "etcd does not answer; the flows last computed stay in force")
 		}
+	}
+	if len(s.Foreign) > 0 {
+		st.Problems = append(st.Problems, Problem{Object: "bridge " + f.Bridge,
+			Reason: fmt.Sprintf("%d flows on it are not ovsnet's, the first: %s", len(s.Foreign), s.Foreign[0])})
 	}
 	st.Reasons = reasons(f, s)
 	st.Ready = len(st.Reasons) == 0

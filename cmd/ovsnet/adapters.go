@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -20,6 +21,8 @@ type bridge struct {
 	ovs            *ovsdb.Client
 	name, datapath string
 	port           tunnel.Port
+	// hostID outlives a bridge that somebody removed; only the loop uses it.
+	hostID string
 }
 
 // EnsureHost makes bridge and tunnel. The host ID is made once and remembered
@@ -30,19 +33,18 @@ func (b *bridge) EnsureHost(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	id := seen.Bridge.ExternalIDs[ovsdb.KeyHost]
-	if id == "" {
-		id = rand.Text()
+	if b.hostID == "" {
+		b.hostID = cmp.Or(seen.Bridge.ExternalIDs[ovsdb.KeyHost], rand.Text())
 	}
-	want := ovsdb.Bridge{Name: b.name, Datapath: b.datapath, ExternalIDs: map[string]string{ovsdb.KeyHost: id}}
+	want := ovsdb.Bridge{Name: b.name, Datapath: b.datapath, ExternalIDs: map[string]string{ovsdb.KeyHost: b.hostID}}
 	if err := b.ovs.EnsureBridge(ctx, want); err != nil {
 		return "", err
 	}
 	err = b.ovs.EnsureTunnel(ctx, b.name, ovsdb.Port{Name: b.port.Name, Type: b.port.Type, Options: b.port.Options})
 	if overlay.IsKind(err, overlay.Conflict) {
-		return id, nil
+		err = nil
 	}
-	return id, err
+	return b.hostID, err
 }
 
 // Observe tells what OVS has of ours.

@@ -119,7 +119,7 @@ func (h *host) serve(ctx context.Context, group *errgroup.Group) error {
 	if err != nil {
 		return err
 	}
-	plugins, err := docker.Listen(h.settings.pluginSocket)
+	plugins, err := docker.Listen(ctx, h.settings.pluginSocket)
 	if err != nil {
 		_ = control.Close()
 		return err
