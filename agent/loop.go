@@ -146,8 +146,11 @@ func (l *Loop) reconcile(ctx context.Context) time.Duration {
 		l.todo = scope{ports: true, full: true}
 		return l.retry.NextBackOff()
 	}
-	l.todo = scope{}
 	l.retry.Reset()
+	if l.view.Snapshot == nil {
+		return 0
+	}
+	l.todo = scope{}
 	if l.recheck.IsZero() {
 		return 0
 	}
@@ -175,7 +178,7 @@ func (l *Loop) round(ctx context.Context, r *round) error {
 		r.hostID = id
 	}
 	if l.view.Snapshot == nil {
-		return nil
+		return nil // what is to do stays to do until etcd has answered
 	}
 	var plan portPlan
 	if r.scope.ports || r.scope.full {
