@@ -294,6 +294,8 @@ func (d *dockerHost) names(t *testing.T, container string, networks ...string) {
 	if err == nil || !strings.Contains(err.Error(), "0000") || len(found) != len(networks) {
 		t.Errorf("found %v (%v)", found, err)
 	}
+	d.store.mu.Lock()
+	defer d.store.mu.Unlock()
 	for id, name := range found {
 		if _, known := d.store.endpoints[id]; !known || name != container {
 			t.Errorf("endpoint %s is %q", id, name)
