@@ -1,0 +1,79 @@
+package flows
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+)
+
+// Key is a flow's identity in OVS: no two flows have the same table, priority
+// and match.
+type Key struct {
+	Table    TableID
+	Priority uint16
+	Match    Match
+}
+
+// Compare orders keys by table, then from high priority to low, then by match.
+func (k Key) Compare(o Key) int {
+	return cmp.Or(cmp.Compare(k.Table, o.Table), cmp.Compare(o.Priority, k.Priority), k.Match.Compare(o.Match))
+}
+
+// String writes the key as the condition of a delete_strict, as ovs-ofctl
+// reads it.
+func (k Key) String() string {
+	to := fmt.Appendf(nil, "table=%d,priority=%d", k.Table, k.Priority)
+	if k.Match != (Match{}) {
+		to = append(to, ',')
+	}
+	return string(k.Match.appendText(to))
+}
+
+// Flow is one flow as it should be: identity, steps, and why it exists.
+type Flow struct {
+	Key
+	Actions Actions
+	Cookie  uint64
+	// Why is empty in flows that were read from OVS.
+	Why Why
+}
+
+// String writes the flow in one line, in the words of ovs-ofctl.
+func (f Flow) String() string {
+	return fmt.Sprintf("cookie=0x%x, %s actions=%s", f.Cookie, f.Key, f.Actions)
+}
+
+// Compare orders flows as people read them: by table, the first to match first.
+func Compare(a, b Flow) int { return a.Key.Compare(b.Key) }
+
+// same reports whether OVS would show no difference.
+func (f Flow) same(o Flow) bool {
+	return f.Key == o.Key && f.Actions == o.Actions && f.Cookie == o.Cookie
+}
+
+// Installed is a flow as OVS has it.
+type Installed struct {
+	Flow
+	// Packets and Bytes are what the flow has matched.
+	Packets, Bytes uint64
+	// Duration is the flow's age; a changed flow keeps it. Idle is the time
+	// since the last match.
+	Duration, Idle time.Duration
+	// Options are the time-outs, importance and flags that flows of ovsnet
+	// never have, as ovs-ofctl prints them, each followed by a space.
+	Options string
+}
+
+// Delta is what must happen to one set of flows to make it another. No key is
+// in both lists.
+type Delta struct {
+	// Add are the flows that are new or changed.
+	Add []Flow
+	// Delete are the keys of flows that must go.
+	Delete []Key
+	// Net is how many flows there are more afterwards; negative when fewer.
+	Net int
+}
+
+// Empty reports whether nothing must happen.
+func (d Delta) Empty() bool { return len(d.Add) == 0 && len(d.Delete) == 0 }

@@ -1,0 +1,183 @@
+package ofctl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ovsnet/ovsnet/flows"
+	"github.com/ovsnet/ovsnet/overlay"
+)
+
+// Config says which bridge is meant.
+type Config struct {
+	// Bridge is the bridge's name.
+	Bridge string
+	// RunDir is the directory of ovs-vswitchd's sockets; empty for the default
+	// that Open vSwitch was built with.
+	RunDir string
+	// Logger gets what was run, at debug level; nil discards it.
+	Logger *slog.Logger
+}
+
+// Client runs ovs-ofctl for one bridge. Its methods may be called from any
+// goroutine.
+type Client struct{ cfg Config }
+
+// New returns a Client; nothing is run until it is asked.
+func New(cfg Config) *Client {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Client{cfg: cfg}
+}
+
+const (
+	// protocol is what is spoken to the bridge: OpenFlow 1.5 has bundles, and
+	// its dumps show set_field for every way of setting a field.
+	protocol = "OpenFlow15"
+	// maxCall bounds a call whose context has no nearer deadline.
+	maxCall = 30 * time.Second
+	// maxComplaint is how much of ovs-ofctl's words is kept, in bytes; for a
+	// refused flow it prints the whole message in hex.
+	maxComplaint = 4096
+)
+
+// call is one run of ovs-ofctl and what it complained about.
+type call struct {
+	*exec.Cmd
+	name      string
+	bridge    string
+	complaint *head
+}
+
+// prepare makes a call that ends with ctx.
+func (c *Client) prepare(ctx context.Context, name string, operands ...string) call {
+	args := append([]string{"-O", protocol, "--no-names", name, c.cfg.Bridge}, operands...)
+	cmd := exec.CommandContext(ctx, "ovs-ofctl", args...)
+	cmd.WaitDelay = time.Second
+	if c.cfg.RunDir != "" {
+		cmd.Env = append(cmd.Environ(), "OVS_RUNDIR="+c.cfg.RunDir)
+	}
+	complaint := &head{room: maxComplaint}
+	cmd.Stderr = complaint
+	return call{Cmd: cmd, name: name, bridge: c.cfg.Bridge, complaint: complaint}
+}
+
+// Dump returns every flow on the bridge. What cannot be read is a
+// *flows.SyntaxError; an ovs-vswitchd or bridge that is away is a refusal of
+// kind Unavailable.
+func (c *Client) Dump(ctx context.Context) ([]flows.Installed, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxCall)
+	defer cancel()
+	run := c.prepare(ctx, "dump-flows")
+	out, err := run.StdoutPipe()
+	if err != nil {
+		return nil, run.failed(ctx, err)
+	}
+	if err := run.Start(); err != nil {
+		return nil, run.failed(ctx, err)
+	}
+	list, unread := flows.ParseDump(out)
+	if unread != nil {
+		_, _ = io.Copy(io.Discard, out)
+	}
+	if err := run.Wait(); err != nil {
+		return nil, run.failed(ctx, err)
+	}
+	return list, unread
+}
+
+// Apply makes the change in one bundle: all of it, or none and an error that
+// names the flow that OVS refused.
+func (c *Client) Apply(ctx context.Context, change flows.Delta) error {
+	if change.Empty() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxCall)
+	defer cancel()
+	began := time.Now()
+	run := c.prepare(ctx, "bundle", "-")
+	in, err := run.StdinPipe()
+	if err != nil {
+		return run.failed(ctx, err)
+	}
+	if err := run.Start(); err != nil {
+		return run.failed(ctx, err)
+	}
+	unwritten := errors.Join(change.WriteBundle(in), in.Close())
+	if unwritten != nil {
+		// Half a bundle must not be taken for a whole one.
+		cancel()
+	}
+	if err := run.Wait(); err != nil && run.complaint.text() != "" {
+		return run.refused(ctx, err, change)
+	} else if err != nil || unwritten != nil {
+		return run.failed(ctx, errors.Join(unwritten, err))
+	}
+	c.cfg.Logger.Debug("bundle applied", "added", len(change.Add), "deleted", len(change.Delete), "took", time.Since(began))
+	return nil
+}
+
+// refused names the flow that ovs-ofctl or the switch did not take: the former
+// tells the line, the latter the flow in its own words.
+func (r call) refused(ctx context.Context, err error, change flows.Delta) error {
+	place := regexp.MustCompile(`ovs-ofctl: -:(\d+):`).FindStringSubmatch(r.complaint.text())
+	if place == nil {
+		return r.failed(ctx, err)
+	}
+	n, _ := strconv.Atoi(place[1])
+	return fmt.Errorf("%w; the flow is: %s", r.failed(ctx, err), change.Nth(n))
+}
+
+// failed tells what did not work, in ovs-ofctl's words where it said any.
+func (r call) failed(ctx context.Context, err error) error {
+	words := r.complaint.text()
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return refuse("ovs-ofctl", "install Debian's openvswitch-switch", err, "cannot be run")
+	case r.away(words):
+		return refuse("ovs-vswitchd", "is it running, with that bridge?", err, "bridge %s does not answer: %s", r.bridge, words)
+	case ctx.Err() != nil:
+		return fmt.Errorf("ovs-ofctl %s on bridge %s did not end in time: %w", r.name, r.bridge, context.Cause(ctx))
+	}
+	return fmt.Errorf("ovs-ofctl %s on bridge %s: %w: %s", r.name, r.bridge, err, words)
+}
+
+// away recognizes what ovs-ofctl says when nobody listens.
+func (r call) away(words string) bool {
+	for _, sign := range []string{"is not a bridge or a socket", "failed to connect", "connection lost", "Connection refused", "Connection reset", "End of file", "Broken pipe"} {
+		if strings.Contains(words, sign) {
+			return true
+		}
+	}
+	return false
+}
+
+func refuse(object, remedy string, err error, cause string, args ...any) error {
+	refusal := overlay.Refuse(overlay.Unavailable, object, remedy, cause, args...)
+	refusal.Err = err
+	return refusal
+}
+
+// head keeps the beginning of what is written to it.
+type head struct {
+	kept []byte
+	room int
+}
+
+// Write never fails, so that the writer is not disturbed.
+func (h *head) Write(p []byte) (int, error) {
+	take := min(len(p), h.room-len(h.kept))
+	h.kept = append(h.kept, p[:take]...)
+	return len(p), nil
+}
+
+func (h *head) text() string { return strings.TrimSpace(string(h.kept)) }
