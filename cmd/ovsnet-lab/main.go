@@ -30,9 +30,9 @@ func main() {
 	os.Exit(run(os.Args, os.Stdout, os.Stderr))
 }
 
-// run is one call of the program; a machine's hidden commands come first, as they must not touch signals.
+// run is one call of the program. The library of the lab calls it too, as the helper that makes and enters machines.
 func run(args []string, out, errs io.Writer) int {
-	if ours, code, err := machineStage(args, out); ours {
+	if ours, code, err := machine.Stage(args, out); ours {
 		if err != nil {
 			fmt.Fprintln(errs, "ovsnet-lab:", err)
 		}
@@ -53,26 +53,6 @@ func run(args []string, out, errs io.Writer) int {
 	}
 	fmt.Fprintln(errs, "ovsnet-lab:", err)
 	return exitFailed
-}
-
-// machineStage runs the stages of package machine that this program is the helper for.
-func machineStage(args []string, out io.Writer) (ours bool, code int, err error) {
-	if len(args) < 2 {
-		return false, 0, nil
-	}
-	switch {
-	case args[1] == machine.InitCommand:
-		return true, exitFailed, machine.Init()
-	case args[1] == machine.EnterCommand && len(args) == 3:
-		code, err = machine.Enter(args[0], args[2], out)
-	case args[1] == machine.RunCommand && len(args) > 3:
-		code, err = machine.Run(args[2], args[3:])
-	case args[1] == machine.DaemonCommand && len(args) > 4:
-		code, err = machine.Daemon(args[2], args[3], args[4:])
-	default:
-		return false, 0, nil
-	}
-	return true, code, err
 }
 
 func usage(c *cli.Context, format string, args ...any) error {

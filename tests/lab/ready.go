@@ -23,6 +23,9 @@ func (h *Host) WaitReady(ctx context.Context, names ...ProcessName) error {
 	}
 	for _, name := range names {
 		err := poll(ctx, func(ctx context.Context) (bool, error) { return h.look(ctx, name) })
+		if errors.Is(err, context.Canceled) {
+			return fmt.Errorf("wait for %s on %s: %w", name, h.Name, context.Canceled)
+		}
 		if err != nil {
 			return fmt.Errorf("wait for %s on %s: %w%s", name, h.Name, err, h.tail(name))
 		}

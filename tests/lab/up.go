@@ -45,6 +45,9 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 		return nil, fmt.Errorf("bring lab %s up: %w", o.Name, err)
 	}
 	if err := b.build(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("given up: %w", errors.Join(context.Cause(ctx), err))
+		}
 		return nil, fmt.Errorf("bring lab %s up: %w", o.Name, b.abandon(ctx, err))
 	}
 	return l, nil

@@ -11,14 +11,6 @@ import (
 	"syscall"
 )
 
-// The helper's hidden commands. The helper is a program that calls [Init], [Enter], [Run] and [Daemon] for them.
-const (
-	InitCommand   = "machine-init"
-	EnterCommand  = "machine-enter"
-	RunCommand    = "machine-run"
-	DaemonCommand = "machine-daemon"
-)
-
 // readyFD is the descriptor on which init reports; ready is what it reports when the machine is made.
 const (
 	readyFD = 3
@@ -52,7 +44,7 @@ func Boot(ctx context.Context, helper string, spec Spec, log *os.File, record fu
 		return Process{}, fmt.Errorf("boot %s: make a pipe: %w", spec.Hostname, err)
 	}
 	defer reader.Close()
-	cmd := exec.Command(helper, InitCommand)
+	cmd := exec.Command(helper, initCommand)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "/", []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, log, log
 	cmd.ExtraFiles = []*os.File{writer}
 	cmd.SysProcAttr = &syscall.SysProcAttr{

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Exit codes of [Enter] that are not the program's own, as docker exec and the shell have them. A program that a
+// Exit codes of a [Command] that are not the program's own, as docker exec and the shell have them. A program that a
 // signal ended counts as 128 plus the signal's number.
 const (
 	ExitNoMachine  = 125
@@ -45,7 +45,7 @@ func Command(ctx context.Context, helper string, e Entry, env []string) (*exec.C
 	if err != nil {
 		return nil, fmt.Errorf("encode the entry into the machine: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, helper, EnterCommand, string(arg))
+	cmd := exec.CommandContext(ctx, helper, enterCommand, string(arg))
 	cmd.Env = env
 	return cmd, nil
 }
@@ -73,9 +73,9 @@ func Start(ctx context.Context, helper string, e Entry, env []string) (Process, 
 	return p, nil
 }
 
-// Enter joins the machine, runs the program and returns its exit code. It must be called from a process of its own:
+// enter joins the machine, runs the program and returns its exit code. It must be called from a process of its own:
 // the thread that calls it stays in the machine. With an error the code is one of the Exit constants.
-func Enter(helper, entry string, stdout io.Writer) (int, error) {
+func enter(helper, entry string, stdout io.Writer) (int, error) {
 	var e Entry
 	if err := json.Unmarshal([]byte(entry), &e); err != nil || len(e.Argv) == 0 {
 		return ExitNoMachine, fmt.Errorf("enter a machine: bad entry %q: %w", entry, err)
@@ -121,7 +121,7 @@ func join(init Process) error {
 func attached(helper, path, dir string, argv []string) (int, error) {
 	cmd := &exec.Cmd{
 		Path: helper,
-		Args: append([]string{helper, RunCommand, path}, argv...),
+		Args: append([]string{helper, runCommand, path}, argv...),
 		Dir:  dir, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	}
 	// A process group of its own keeps the terminal's signals from arriving twice, once directly and once forwarded.

@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Init is process 1 of a machine. It reads the Spec from standard input, makes the machine, reports on descriptor 3
+// runInit is process 1 of a machine. It reads the Spec from standard input, makes the machine, reports on descriptor 3
 // and then only reaps what its programs leave behind, until it is killed. It returns only when the machine could not
 // be made.
-func Init() error {
+func runInit() error {
 	report := os.NewFile(readyFD, "ready")
 	var spec Spec
 	if err := json.NewDecoder(os.Stdin).Decode(&spec); err != nil {

@@ -28,17 +28,23 @@ const waitStep = 100 * time.Millisecond
 
 // Identify gives the name of the process that has the number pid now.
 func Identify(pid int) (Process, error) {
-	_, start, err := stat(pid)
+	start, err := startTime(pid)
 	if err != nil {
 		return Process{}, err
 	}
 	return Process{PID: pid, Start: start}, nil
 }
 
-// Alive says whether the process still runs. A process that has ended but was not yet reaped does not.
+// Alive says whether the process still runs. One that has ended but was not yet reaped does not; one with a thread left
+// does, also when its first thread has ended.
 func (p Process) Alive() bool {
-	state, start, err := stat(p.PID)
-	return err == nil && start == p.Start && state != "Z" && state != "X"
+	fd, err := p.open()
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	ended, err := hasEnded(fd, 0)
+	return err == nil && !ended
 }
 
 // Root is the directory through which the process's file system is reachable from outside.
@@ -75,16 +81,26 @@ func (p Process) Wait(ctx context.Context) error {
 	}
 	defer unix.Close(fd)
 	for ctx.Err() == nil {
-		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(fds, int(waitStep/time.Millisecond))
-		if err != nil && !errors.Is(err, unix.EINTR) {
+		ended, err := hasEnded(fd, waitStep)
+		if err != nil {
 			return fmt.Errorf("wait for process %d: %w", p.PID, err)
 		}
-		if n > 0 {
+		if ended {
 			return nil
 		}
 	}
 	return fmt.Errorf("process %d still runs: %w", p.PID, ctx.Err())
+}
+
+// hasEnded waits at most patience for the end of the process behind a descriptor (pidfd_open(2): it is readable when
+// the last thread has ended).
+func hasEnded(fd int, patience time.Duration) (bool, error) {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, int(patience/time.Millisecond))
+	if errors.Is(err, unix.EINTR) {
+		return false, nil
+	}
+	return n > 0, err
 }
 
 // open gives a descriptor that stays with this process even when its number is used again.
@@ -93,7 +109,7 @@ func (p Process) open() (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("open process %d: %w", p.PID, gone(err))
 	}
-	if !p.Alive() {
+	if start, err := startTime(p.PID); err != nil || start != p.Start {
 		unix.Close(fd)
 		return -1, fmt.Errorf("open process %d: %w", p.PID, os.ErrProcessDone)
 	}
@@ -107,25 +123,25 @@ func gone(err error) error {
 	return err
 }
 
-func stat(pid int) (state string, start uint64, err error) {
+func startTime(pid int) (uint64, error) {
 	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
-		return "", 0, fmt.Errorf("look at process %d: %w", pid, err)
+		return 0, fmt.Errorf("look at process %d: %w", pid, err)
 	}
-	return parseStat(data)
+	return parseStart(data)
 }
 
-// parseStat reads the state and the start time of a stat line of proc(5). The name in it may hold spaces and brackets.
-func parseStat(line []byte) (state string, start uint64, err error) {
-	const afterName, startField = 2, 21
+// parseStart reads the start time from a stat line of proc(5). The name in the line may hold spaces and brackets.
+func parseStart(line []byte) (uint64, error) {
+	const afterName, startField = 3, 22
 	end := bytes.LastIndexByte(line, ')')
 	fields := strings.Fields(string(line[end+1:]))
 	if end < 0 || len(fields) <= startField-afterName {
-		return "", 0, fmt.Errorf("read a process's stat line: unknown form %q", line)
+		return 0, fmt.Errorf("read a process's stat line: unknown form %q", line)
 	}
-	start, err = strconv.ParseUint(fields[startField-afterName], 10, 64)
+	start, err := strconv.ParseUint(fields[startField-afterName], 10, 64)
 	if err != nil {
-		return "", 0, fmt.Errorf("read a process's start time from %q: %w", line, err)
+		return 0, fmt.Errorf("read a process's start time from %q: %w", line, err)
 	}
-	return fields[0], start, nil
+	return start, nil
 }

@@ -13,12 +13,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// The helper's commands, one for each stage.
+const (
+	initCommand   = "machine-init"
+	enterCommand  = "machine-enter"
+	runCommand    = "machine-run"
+	daemonCommand = "machine-daemon"
+)
+
+// Stage makes a program a helper: when args, which are os.Args with an absolute path first, are a helper's, it does the
+// helper's work (ours is true) and gives the exit code for it, else nothing. It must come first in main, before
+// anything touches signals. It may not return: a helper inside a machine becomes the program that it was started for.
+func Stage(args []string, stdout io.Writer) (ours bool, code int, err error) {
+	if len(args) < 2 {
+		return false, 0, nil
+	}
+	switch {
+	case args[1] == initCommand:
+		return true, ExitCannotRun, runInit()
+	case args[1] == enterCommand && len(args) == 3:
+		code, err = enter(args[0], args[2], stdout)
+	case args[1] == runCommand && len(args) > 3:
+		code, err = become(args[2], args[3:])
+	case args[1] == daemonCommand && len(args) > 4:
+		code, err = startDaemon(args[2], args[3], args[4:])
+	default:
+		return false, 0, nil
+	}
+	return true, code, err
+}
+
 // numberFD is the descriptor on which a daemon's number is handed out of the machine.
 const numberFD = 3
 
-// Run is the stage inside the machine: it becomes the program at path with the arguments argv, and sees to it that the
+// become is the stage inside the machine: it turns into the program at path with the arguments argv, and sees to it that the
 // kernel kills that program when the helper outside ends. It returns only when that fails.
-func Run(path string, argv []string) (int, error) {
+func become(path string, argv []string) (int, error) {
 	runtime.LockOSThread()
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return ExitCannotRun, fmt.Errorf("tie %s to its caller: %w", path, err)
@@ -41,7 +71,7 @@ func detached(helper, path string, e Entry, stdout io.Writer) (int, error) {
 		return ExitCannotRun, fmt.Errorf("make a socket for the daemon's number: %w", err)
 	}
 	cmd := &exec.Cmd{
-		Path: helper, Args: append([]string{helper, DaemonCommand, e.Log, path}, e.Argv...), Dir: "/",
+		Path: helper, Args: append([]string{helper, daemonCommand, e.Log, path}, e.Argv...), Dir: "/",
 		Stderr: os.Stderr, ExtraFiles: []*os.File{os.NewFile(uintptr(pair[1]), "number")},
 	}
 	if err := cmd.Run(); err != nil {
@@ -73,10 +103,10 @@ func receiveNumber(socket int) (int, error) {
 	return int(credentials.Pid), nil
 }
 
-// Daemon is the stage inside the machine for a daemon: it starts the program in a session of its own, with its output
+// startDaemon is the stage inside the machine for a daemon: it starts the program in a session of its own, with its output
 // appended to the file log, hands its number out, and returns. The daemon's parent having ended inside, the machine's
 // init becomes its parent, and reaps it.
-func Daemon(log, path string, argv []string) (int, error) {
+func startDaemon(log, path string, argv []string) (int, error) {
 	unix.CloseOnExec(numberFD)
 	output, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
