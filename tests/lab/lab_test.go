@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,8 +17,14 @@ import (
 	"github.com/ovsnet/ovsnet/tests/lab/machine"
 )
 
-// TestMain adds -update, which writes the golden files anew.
+// TestMain makes the test binary the helper for its machines, and adds -update, which writes the golden files anew.
 func TestMain(m *testing.M) {
+	if ours, code, err := machine.Stage(os.Args, os.Stdout); ours {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(code)
+	}
 	flag.Bool("update", false, "write the golden files anew")
 	flag.Parse()
 	os.Exit(m.Run())

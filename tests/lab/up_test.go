@@ -32,16 +32,12 @@ func needRoot(t *testing.T) {
 	}
 }
 
-// options are those of a lab with nothing but Open vSwitch, of this test alone, with an ovsnet-lab built for it.
+// options are those of a lab with nothing but Open vSwitch, of this test alone.
 func options(t *testing.T) Options {
 	t.Helper()
 	needRoot(t)
 	dir := t.TempDir()
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", dir, "../../cmd/ovsnet-lab").CombinedOutput()
-	if err != nil {
-		t.Fatalf("build ovsnet-lab: %v: %s", err, out)
-	}
-	return Options{Name: "test", StateDir: filepath.Join(dir, "state"), NoDocker: true, NoAgent: true, Binaries: BinariesIn(dir)}
+	return Options{Name: "test", StateDir: filepath.Join(dir, "state"), NoDocker: true, NoAgent: true, Binaries: Binaries{Lab: executable()}}
 }
 
 func bounded(t *testing.T) context.Context {
@@ -275,6 +271,11 @@ func TestUpAfterCrash(t *testing.T) {
 // ovsnet-lab itself may be killed at any moment of up: what it recorded by then is enough for down, or the next up.
 func TestKilledUp(t *testing.T) {
 	o := options(t)
+	o.Binaries = BinariesIn(t.TempDir())
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", o.Binaries.Lab, "../../cmd/ovsnet-lab").CombinedOutput()
+	if err != nil {
+		t.Fatalf("build ovsnet-lab: %v: %s", err, out)
+	}
 	before := traces(t, o)
 	takeDownLater(t, o)
 	for n := range 12 {
