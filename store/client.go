@@ -153,7 +153,7 @@ func clientConfig(cfg Config) (clientv3.Config, error) {
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: connectMaxDelay},
 			MinConnectTimeout: attemptTimeout,
-		})},
+		}), grpc.WithChainUnaryInterceptor(failFast)},
 	}
 	if (cfg.User == "") != (cfg.Password == "") {
 		return config, overlay.Refuse(overlay.Invalid, "etcd login", "give --etcd-user and --etcd-password, or neither", "one without the other")
@@ -162,6 +162,12 @@ func clientConfig(cfg Config) (clientv3.Config, error) {
 		config.TLS, err = clientTLS(cfg)
 	}
 	return config, err
+}
+
+// failFast makes a call end with the reason why no connection can be made; etcd's
+// client would wait for one, and then only know that the time was over.
+func failFast(ctx context.Context, method string, request, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return invoke(ctx, method, request, reply, cc, append(opts, grpc.WaitForReady(false))...)
 }
 
 // checkEndpoints returns the URLs with their scheme, and whether they use TLS.

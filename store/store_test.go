@@ -263,8 +263,12 @@ func (w *wire) serve() {
 			return
 		}
 		far, err := net.Dial("tcp", w.to)
-		if err != nil || !w.keep(near, far) {
+		if err != nil {
 			_ = near.Close()
+			continue
+		}
+		if !w.keep(near, far) {
+			_, _ = near.Close(), far.Close()
 			continue
 		}
 		go pipe(near, far)

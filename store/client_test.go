@@ -1,0 +1,171 @@
+package store
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ovsnet/ovsnet/overlay"
+)
+
+func TestOpenRefuses(t *testing.T) {
+	garbage := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(garbage, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		cfg     Config
+		refusal string
+	}{
+		"no endpoint":       {Config{}, "no endpoint"},
+		"plain TCP":         {Config{Endpoints: []string{"http://10.0.0.1:2379"}}, "--etcd-insecure"},
+		"plain TCP by name": {Config{Endpoints: []string{"etcd.example:2379"}}, "--etcd-insecure"},
+		"scheme":            {Config{Endpoints: []string{"ftp://10.0.0.1"}}, `unknown scheme "ftp"`},
+		"mixed":             {Config{Endpoints: []string{"http://127.0.0.1:2379", "https://10.0.0.1:2379"}}, "use one scheme"},
+		"no URL":            {Config{Endpoints: []string{"http://"}}, "not a URL"},
+		"TLS files, http":   {Config{Endpoints: []string{"http://127.0.0.1:2379"}, CAFile: garbage}, "does not use TLS"},
+		"CA away":           {Config{Endpoints: []string{"127.0.0.1:2379"}, CAFile: garbage + ".away"}, "no such file"},
+		"CA garbage":        {Config{Endpoints: []string{"127.0.0.1:2379"}, CAFile: garbage}, "no PEM certificate"},
+		"half a pair":       {Config{Endpoints: []string{"127.0.0.1:2379"}, CertFile: garbage}, "--etcd-cert and --etcd-key"},
+		"pair garbage":      {Config{Endpoints: []string{"127.0.0.1:2379"}, CertFile: garbage, KeyFile: garbage}, "cannot be used"},
+		"half a login":      {Config{Endpoints: []string{"127.0.0.1:2379"}, User: "root"}, "--etcd-user and --etcd-password"},
+	} {
+		_, err := Open(test.cfg)
+		if !overlay.IsKind(err, overlay.Invalid) || !strings.Contains(err.Error(), test.refusal) {
+			t.Errorf("%s: %v, want a refusal with %q", name, err, test.refusal)
+		}
+	}
+}
+
+func TestOpenAccepts(t *testing.T) {
+	for _, test := range []struct {
+		cfg  Config
+		want []string
+	}{
+		{Config{Endpoints: []string{"127.0.0.1:2379", "localhost:2380"}}, []string{"http://127.0.0.1:2379", "http://localhost:2380"}},
+		{Config{Endpoints: []string{"http://[::1]:2379"}}, []string{"http://[::1]:2379"}},
+		{Config{Endpoints: []string{"http://10.0.0.1:2379"}, Insecure: true}, []string{"http://10.0.0.1:2379"}},
+		{Config{Endpoints: []string{"https://etcd.example:2379"}}, []string{"https://etcd.example:2379"}},
+		{Config{Endpoints: []string{"unix:///run/etcd.sock"}}, []string{"unix:///run/etcd.sock"}},
+	} {
+		s, err := Open(test.cfg)
+		if err != nil || !slices.Equal(s.Endpoints(), test.want) {
+			t.Errorf("%v: %v", test.cfg.Endpoints, err)
+			continue
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestEtcdAway holds that Open does not wait and that a call fails within its
+// deadline, saying which etcd does not answer. Port 1 is nobody's.
+func TestEtcdAway(t *testing.T) {
+	for _, cfg := range []Config{
+		{Endpoints: []string{"http://127.0.0.1:1"}},
+		{Endpoints: []string{"http://127.0.0.1:1"}, User: "root", Password: "secret"},
+	} {
+		s, err := Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		_, err = s.List(ctx)
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("took %s", took)
+		}
+		wantKind(t, err, overlay.Unavailable)
+		for _, part := range []string{"etcd at http://127.0.0.1:1", "list the cluster", "connection refused", "check that etcd runs"} {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%q does not say %q", err, part)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.List(context.Background()); err == nil || !strings.Contains(err.Error(), "closed") {
+			t.Errorf("a closed store answers %v", err)
+		}
+	}
+}
+
+// TestLogin uses an etcd with authentication, which is away at first.
+func TestLogin(t *testing.T) {
+	s := startServer(t)
+	raw := s.raw(t)
+	ctx := callContext(t)
+	for _, do := range []func() error{
+		func() error { _, err := raw.UserAdd(ctx, "root", "secret"); return err },
+		func() error { _, err := raw.UserGrantRole(ctx, "root", "root"); return err },
+		func() error { _, err := raw.AuthEnable(ctx); return err },
+	} {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := newWire(t, strings.TrimPrefix(s.url, "http://"))
+	w.set(true)
+	store, err := Open(Config{Endpoints: []string{w.url()}, User: "root", Password: "secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	wantKind(t, store.CheckSchema(short), overlay.Unavailable)
+	w.set(false)
+	if err := store.CheckSchema(ctx); err != nil {
+		t.Errorf("with the right password: %v", err)
+	}
+	wrong, err := Open(Config{Endpoints: []string{s.url}, User: "root", Password: "guess"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = wrong.Close() })
+	if err := wrong.CheckSchema(ctx); err == nil || !strings.Contains(err.Error(), "invalid user ID or password") {
+		t.Errorf("with the wrong password: %v", err)
+	}
+}
+
+func TestSchema(t *testing.T) {
+	s := startServer(t)
+	first := s.open(t)
+	if err := first.CheckSchema(callContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.open(t).CheckSchema(callContext(t)); err != nil {
+		t.Errorf("a second host: %v", err)
+	}
+	register(t, first, 1)
+
+	s.put(t, schemaKey, `{"v":1,"version":2,"oldest_reader":1}`)
+	register(t, first, 2)
+	s.put(t, schemaKey, `{"v":1,"version":3,"oldest_reader":2}`)
+	for name, err := range map[string]error{
+		"check":    s.open(t).CheckSchema(callContext(t)),
+		"register": first.Register(callContext(t), testNode(3), testIdentity(3)),
+		"list":     func() error { _, err := first.List(callContext(t)); return err }(),
+	} {
+		if !overlay.IsKind(err, overlay.Conflict) || !strings.Contains(err.Error(), "version 3, for builds of schema 2 or newer; this build's is 1") {
+			t.Errorf("%s under a newer schema: %v", name, err)
+		}
+	}
+	s.put(t, schemaKey, `garbage`)
+	wantKind(t, first.CheckSchema(callContext(t)), overlay.Conflict)
+	if _, err := s.raw(t).Delete(callContext(t), root, clientv3.WithPrefix()); err != nil {
+		t.Fatal(err)
+	}
+	register(t, first, 1)
+	if got := s.keys(t, schemaKey)[schemaKey]; !strings.Contains(got, `"version":1`) {
+		t.Errorf("after etcd was emptied the schema is %q", got)
+	}
+}
