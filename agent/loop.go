@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,6 +45,7 @@ type Loop struct {
 	local    map[string]overlay.Endpoint
 	ports    map[string]flows.Port
 	tunnel   uint32
+	peers    []netip.Addr
 	compiler *flows.Compiler
 	links    *patience
 	follows  *patience
@@ -190,6 +193,7 @@ func (l *Loop) round(ctx context.Context, r *round) error {
 	if err := l.reachFlows(ctx, r); err != nil {
 		return err
 	}
+	l.readyPeers(ctx, r)
 	l.cleanUp(ctx, plan, r)
 	return nil
 }
@@ -246,6 +250,42 @@ func (l *Loop) reachFlows(ctx context.Context, r *round) error {
 	r.added, r.gone = len(change.Add), len(change.Delete)
 	l.applied = l.view.Snapshot
 	return nil
+}
+
+// readyPeers resolves the way to hosts that flows lead to, when there is a new
+// one and now and then.
+func (l *Loop) readyPeers(ctx context.Context, r *round) {
+	peers := peersOf(l.applied, l.local, l.cfg.Node, l.cfg.Route)
+	if !r.scope.full && slices.Equal(peers, l.peers) {
+		return
+	}
+	l.peers = peers
+	if err := l.parts.Peers.Resolve(ctx, peers); err != nil {
+		l.cfg.Logger.Warn("a peer cannot be reached", "error", err)
+	}
+}
+
+// peersOf returns the VTEPs of the hosts that share a network with this one,
+// sorted.
+func peersOf(s *overlay.Snapshot, local map[string]overlay.Endpoint, self string, route flows.Route) []netip.Addr {
+	hosts, networks := map[string]bool{}, map[string]bool{}
+	for _, e := range local {
+		networks[e.Network] = true
+	}
+	for network := range networks {
+		for host := range s.MemberHosts(network) {
+			hosts[host] = host != self
+		}
+	}
+	var addrs []netip.Addr
+	for host, other := range hosts {
+		peer, known := s.Node(host)
+		if addr, ok := route(peer); other && known && ok {
+			addrs = append(addrs, addr)
+		}
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return addrs
 }
 
 // cleanUp removes what no flow uses any more. A failure is that object's

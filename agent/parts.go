@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/ovsnet/ovsnet/flows"
@@ -93,6 +94,12 @@ type Endpoints interface {
 	DeleteEndpoint(ctx context.Context, node, network, id string) error
 }
 
+// Peers are the other hosts' tunnel end points.
+type Peers interface {
+	// Resolve readies the way to each address, without waiting for it.
+	Resolve(ctx context.Context, addrs []netip.Addr) error
+}
+
 // Parts are the effects a Loop works through.
 type Parts struct {
 	Views     Views
@@ -100,4 +107,5 @@ type Parts struct {
 	Flows     FlowTable
 	Links     Links
 	Endpoints Endpoints
+	Peers     Peers
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/ovsnet/ovsnet/agent"
@@ -170,6 +171,13 @@ func (routes) Occupied(ctx context.Context) ([]docker.Occupied, error) {
 		out[i] = docker.Occupied(o)
 	}
 	return out, nil
+}
+
+// peers makes the tunnel room an agent.Peers.
+type peers struct{}
+
+func (peers) Resolve(ctx context.Context, addrs []netip.Addr) error {
+	return tunnel.ResolvePeers(ctx, addrs)
 }
 
 // errNoVTEP is what the underlay's MTU is unknown for.

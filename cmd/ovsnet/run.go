@@ -158,7 +158,7 @@ func (h *host) run(ctx context.Context) error {
 		Node: node.Name, Route: route, Grace: h.settings.grace, FullEvery: h.settings.fullEvery, RoundTimeout: roundTimeout,
 		Logger: h.log.With("part", "loop"),
 	}, agent.Parts{
-		Views: watcher, Flows: h.table, Links: links{h.links}, Endpoints: h.store,
+		Views: watcher, Flows: h.table, Links: links{h.links}, Endpoints: h.store, Peers: peers{},
 		Switch: &bridge{ovs: h.ovs, name: h.settings.bridge, datapath: h.settings.datapath, port: tunnel.PortSpec(node.VTEP(), h.settings.vxlanPort)},
 	})
 	h.desk.begin(node, loop, route)
