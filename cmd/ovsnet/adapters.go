@@ -65,9 +65,14 @@ func (b *bridge) Observe(ctx context.Context) (agent.Observation, error) {
 		}
 	}
 	for _, t := range seen.FlowTunnels {
-		if fmt.Sprint(t.UDPPort) == b.port.Options["dst_port"] {
-			out.TunnelError = t.String() + "; remove it, or set --vxlan-port on every host"
+		if fmt.Sprint(t.UDPPort) != b.port.Options["dst_port"] {
+			continue
 		}
+		if out.Tunnel == 0 {
+			out.TunnelError = t.String() + "; remove it, or set --vxlan-port on every host"
+			continue
+		}
+		out.Problems = append(out.Problems, agent.Problem{Object: "tunnel port", Reason: t.String() + "; packets to this host may go there: remove it"})
 	}
 	for _, p := range seen.Foreign {
 		out.Problems = append(out.Problems, agent.Problem{Object: "port " + p.Name, Reason: "on bridge " + b.name + " and not of ovsnet; nothing it sends passes"})
@@ -158,17 +163,18 @@ func (r registry) KeepAlive(ctx context.Context, node, hostID string) error {
 	return r.store.KeepAlive(ctx, node, store.Identity{Host: hostID, Boot: r.boot}, r.ttl)
 }
 
-// routes makes the tunnel room's probe a docker.HostRoutes.
-type routes struct{}
+// routes makes the tunnel room's probe, with the hosts that the cluster has, a
+// docker.HostRoutes.
+type routes struct{ desk *desk }
 
-func (routes) Occupied(ctx context.Context) ([]docker.Occupied, error) {
+func (r routes) Occupied(ctx context.Context) ([]docker.Occupied, error) {
 	all, err := tunnel.HostRoutes(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]docker.Occupied, len(all))
-	for i, o := range all {
-		out[i] = docker.Occupied(o)
+	out := r.desk.peers()
+	for _, o := range all {
+		out = append(out, docker.Occupied(o))
 	}
 	return out, nil
 }

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"net/netip"
 	"sync"
 
 	"github.com/ovsnet/ovsnet/agent"
+	"github.com/ovsnet/ovsnet/docker"
 	"github.com/ovsnet/ovsnet/flows"
 	"github.com/ovsnet/ovsnet/overlay"
 )
@@ -63,6 +65,28 @@ func (d *desk) NetworkMTU(context.Context) (int, error) {
 		return 0, refusal
 	}
 	return d.node.MTU, nil
+}
+
+// peers are the tunnel addresses of the other hosts: a route to one may be the
+// default route, so the host's own routes do not show them.
+func (d *desk) peers() []docker.Occupied {
+	d.mu.Lock()
+	loop := d.loop
+	d.mu.Unlock()
+	if loop == nil {
+		return nil
+	}
+	snapshot := loop.State().View.Snapshot
+	if snapshot == nil {
+		return nil
+	}
+	var list []docker.Occupied
+	for n := range snapshot.Nodes() {
+		for _, addr := range n.VTEPs {
+			list = append(list, docker.Occupied{Prefix: netip.PrefixFrom(addr, addr.BitLen()), What: "VTEP address " + addr.String() + " of node " + n.Name})
+		}
+	}
+	return list
 }
 
 // Status says how the agent stands.

@@ -84,13 +84,13 @@ func listEndpoints(ctx context.Context, c *cli.Context, s *store.Store) error {
 	defer warnProblems(c, view)
 	now := time.Now()
 	return printList(c, endpointRows(view, c.String("network")), []column[endpointRow]{
-		{"id", func(e endpointRow) string { return overlay.ShortID(e.ID) }},
-		{"name", func(e endpointRow) string { return orDash(strings.Join(e.Names, ", ")) }},
-		{"network", func(e endpointRow) string { return e.Network }},
-		{"ipv4", func(e endpointRow) string { return addrs([]netip.Addr{e.IPv4}) }},
-		{"mac", func(e endpointRow) string { return e.MAC.String() }},
-		{"node", func(e endpointRow) string { return e.Node }},
-		{"age", func(e endpointRow) string { return ago(e.Created, now) }},
+		{title: "id", cell: func(e endpointRow) string { return overlay.ShortID(e.ID) }},
+		{title: "name", cell: func(e endpointRow) string { return orDash(strings.Join(e.Names, ", ")) }},
+		{title: "network", cell: func(e endpointRow) string { return e.Network }},
+		{title: "ipv4", cell: func(e endpointRow) string { return addrs([]netip.Addr{e.IPv4}) }},
+		{title: "mac", cell: func(e endpointRow) string { return e.MAC.String() }},
+		{title: "node", cell: func(e endpointRow) string { return e.Node }},
+		{title: "age", cell: func(e endpointRow) string { return ago(e.Created, now) }},
 	})
 }
 

@@ -33,10 +33,10 @@ func socketFlag() cli.Flag {
 }
 
 func outputFlag() cli.Flag {
-	return &cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FORMAT`: text or json", EnvVars: env("OUTPUT"), Value: "text",
+	return &cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FORMAT`: text, wide or json", EnvVars: env("OUTPUT"), Value: "text",
 		Action: func(_ *cli.Context, format string) error {
-			if format != "text" && format != "json" {
-				return overlay.Refuse(overlay.Invalid, "--output "+format, "use text or json", "unknown format")
+			if format != "text" && format != "wide" && format != "json" {
+				return overlay.Refuse(overlay.Invalid, "--output "+format, "use text, wide or json", "unknown format")
 			}
 			return nil
 		}}

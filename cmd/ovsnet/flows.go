@@ -37,13 +37,15 @@ func listFlows(c *cli.Context) error {
 		return err
 	}
 	return printList(c, lines, []column[agent.FlowLine]{
-		{"table", func(l agent.FlowLine) string { return fmt.Sprintf("%d %s", l.Table, l.TableName) }},
-		{"priority", func(l agent.FlowLine) string { return strconv.Itoa(int(l.Priority)) }},
-		{"packets", func(l agent.FlowLine) string { return strconv.FormatUint(l.Packets, 10) }},
-		{"bytes", func(l agent.FlowLine) string { return strconv.FormatUint(l.Bytes, 10) }},
-		{"age", func(l agent.FlowLine) string { return (time.Duration(l.Age) * time.Second).String() }},
-		{"match", func(l agent.FlowLine) string { return orDash(l.Match) }},
-		{"actions", func(l agent.FlowLine) string { return l.Actions }},
-		{"reason", func(l agent.FlowLine) string { return l.Reason }},
+		{title: "table", cell: func(l agent.FlowLine) string { return fmt.Sprintf("%d %s", l.Table, l.TableName) }},
+		{title: "priority", cell: func(l agent.FlowLine) string { return strconv.Itoa(int(l.Priority)) }},
+		{title: "packets", cell: func(l agent.FlowLine) string { return strconv.FormatUint(l.Packets, 10) }},
+		{title: "bytes", cell: func(l agent.FlowLine) string { return strconv.FormatUint(l.Bytes, 10) }},
+		{title: "age", cell: func(l agent.FlowLine) string { return (time.Duration(l.Age) * time.Second).String() }},
+		{title: "match", cell: func(l agent.FlowLine) string { return orDash(l.Match) }},
+		{title: "reason", cell: func(l agent.FlowLine) string { return l.Reason }},
+		{title: "actions", cell: func(l agent.FlowLine) string { return l.Actions }, wide: true},
+		{title: "state", cell: func(l agent.FlowLine) string { return l.State }, wide: true},
+		{title: "cookie", cell: func(l agent.FlowLine) string { return l.Cookie }, wide: true},
 	})
 }

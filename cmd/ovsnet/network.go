@@ -99,14 +99,14 @@ func listNetworks(ctx context.Context, c *cli.Context, s *store.Store) error {
 	}
 	defer warnProblems(c, view)
 	return printList(c, networkRows(view), []column[networkRow]{
-		{"name", func(n networkRow) string { return n.Name }},
-		{"vni", func(n networkRow) string { return strconv.FormatUint(uint64(n.VNI), 10) }},
-		{"subnet", func(n networkRow) string { return subnets(n.Subnets) }},
-		{"space", func(n networkRow) string { return n.Space }},
-		{"mtu", func(n networkRow) string { return strconv.Itoa(n.MTU) }},
-		{"hosts", func(n networkRow) string { return strconv.Itoa(len(n.Hosts)) }},
-		{"endpoints", func(n networkRow) string { return strconv.Itoa(n.Endpoints) }},
-		{"id", func(n networkRow) string { return overlay.ShortID(n.ID) }},
+		{title: "name", cell: func(n networkRow) string { return n.Name }},
+		{title: "vni", cell: func(n networkRow) string { return strconv.FormatUint(uint64(n.VNI), 10) }},
+		{title: "subnet", cell: func(n networkRow) string { return subnets(n.Subnets) }},
+		{title: "space", cell: func(n networkRow) string { return n.Space }},
+		{title: "mtu", cell: func(n networkRow) string { return strconv.Itoa(n.MTU) }},
+		{title: "hosts", cell: func(n networkRow) string { return strconv.Itoa(len(n.Hosts)) }},
+		{title: "endpoints", cell: func(n networkRow) string { return strconv.Itoa(n.Endpoints) }},
+		{title: "id", cell: func(n networkRow) string { return overlay.ShortID(n.ID) }},
 	})
 }
 

@@ -77,14 +77,14 @@ func listNodes(ctx context.Context, c *cli.Context, s *store.Store) error {
 	now := time.Now()
 	defer warnProblems(c, view)
 	return printList(c, nodeRows(view), []column[nodeRow]{
-		{"name", func(n nodeRow) string { return n.Name }},
-		{"vtep", func(n nodeRow) string { return addrs(n.VTEPs) }},
-		{"alive", func(n nodeRow) string { return aliveText(n, now) }},
-		{"datapath", func(n nodeRow) string { return n.Datapath }},
-		{"mtu", func(n nodeRow) string { return strconv.Itoa(n.MTU) }},
-		{"networks", func(n nodeRow) string { return strconv.Itoa(n.Networks) }},
-		{"endpoints", func(n nodeRow) string { return strconv.Itoa(n.Endpoints) }},
-		{"version", func(n nodeRow) string { return n.Version }},
+		{title: "name", cell: func(n nodeRow) string { return n.Name }},
+		{title: "vtep", cell: func(n nodeRow) string { return addrs(n.VTEPs) }},
+		{title: "alive", cell: func(n nodeRow) string { return aliveText(n, now) }},
+		{title: "datapath", cell: func(n nodeRow) string { return n.Datapath }},
+		{title: "mtu", cell: func(n nodeRow) string { return strconv.Itoa(n.MTU) }},
+		{title: "networks", cell: func(n nodeRow) string { return strconv.Itoa(n.Networks) }},
+		{title: "endpoints", cell: func(n nodeRow) string { return strconv.Itoa(n.Endpoints) }},
+		{title: "version", cell: func(n nodeRow) string { return n.Version }},
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,10 +13,12 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// column is one column of a list: its title and what it shows of a row.
+// column is one column of a list: its title, what it shows of a row, and
+// whether only -o wide has it.
 type column[T any] struct {
 	title string
 	cell  func(T) string
+	wide  bool
 }
 
 // printList prints rows as a table, or as a JSON array.
@@ -26,9 +29,10 @@ func printList[T any](c *cli.Context, rows []T, columns []column[T]) error {
 		}
 		return printJSON(c.App.Writer, rows)
 	}
-	text.DisableColors()
-	t := table.NewWriter()
-	t.SetStyle(plainStyle())
+	if c.String("output") != "wide" {
+		columns = slices.DeleteFunc(columns, func(col column[T]) bool { return col.wide })
+	}
+	t := newTable()
 	var head table.Row
 	for _, col := range columns {
 		head = append(head, col.title)
@@ -55,23 +59,23 @@ func printObject(c *cli.Context, object any, fields []field) error {
 	if c.String("output") == "json" {
 		return printJSON(c.App.Writer, object)
 	}
-	text.DisableColors()
-	t := table.NewWriter()
-	t.SetStyle(plainStyle())
+	t := newTable()
 	for _, f := range fields {
 		t.AppendRow(table.Row{f.name, f.value})
 	}
 	return printTable(c.App.Writer, t)
 }
 
-// plainStyle is columns parted by blanks, which people read and scripts cut.
-func plainStyle() table.Style {
+// newTable is columns parted by blanks, which people read and scripts cut.
+func newTable() table.Writer {
 	style := table.StyleDefault
 	style.Options = table.OptionsNoBordersAndSeparators
 	style.Box.PaddingLeft = ""
 	style.Box.PaddingRight = "   "
 	style.Format.Header = text.FormatUpper
-	return style
+	t := table.NewWriter()
+	t.SetStyle(style)
+	return t
 }
 
 // printTable writes a table without the blanks that pad its last column.

@@ -126,7 +126,7 @@ func (h *host) serve(ctx context.Context, group *errgroup.Group) error {
 	}
 	plugin := docker.NewPlugin(docker.Config{
 		Node: h.settings.node, Boot: h.boot, Pools: pools{h.store}, Networks: h.gate, Endpoints: h.store,
-		Loop: h.gate, Links: h.links, Routes: routes{}, Underlay: h.desk,
+		Loop: h.gate, Links: h.links, Routes: routes{h.desk}, Underlay: h.desk,
 		AddressPool: h.settings.addressPool, Logger: h.log.With("part", "docker"),
 	})
 	group.Go(func() error { return agent.ServeControl(ctx, control, h.desk, h.log.With("part", "control")) })
