@@ -90,6 +90,7 @@ func printTable(w io.Writer, t table.Writer) error {
 
 func printJSON(w io.Writer, value any) error {
 	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(value)
 }
