@@ -45,7 +45,10 @@ func ParsePoolID(id string) (Pool, error) {
 			return Pool{}, refusal
 		}
 	}
-	return pool, pool.Validate()
+	if err := pool.Validate(); err != nil {
+		return Pool{}, err
+	}
+	return pool, nil
 }
 
 // Validate refuses a pool whose prefix is not a usable subnet or whose range
@@ -69,7 +72,7 @@ func (s Subnet) Validate() error {
 		return Refuse(Invalid, "subnet", "write it as in 10.32.0.0/24", "not an address with a prefix length")
 	case p != p.Masked():
 		return Refuse(Invalid, object, "did you mean "+p.Masked().String()+"?", "it has bits set beyond its prefix length")
-	case p.Addr().IsMulticast() || p.Addr().IsLoopback() || p.Addr().IsLinkLocalUnicast() || p.Addr().IsUnspecified():
+	case slices.ContainsFunc(notForHosts(), p.Overlaps):
 		return Refuse(Invalid, object, "choose a private unicast range", "not a unicast range for hosts")
 	case p.Addr().BitLen()-p.Bits() < 2:
 		return Refuse(Invalid, object, "choose a larger one", "it has no room for a gateway and an endpoint")
@@ -83,6 +86,23 @@ func (s Subnet) Validate() error {
 		}
 	}
 	return nil
+}
+
+// notForHosts returns the ranges that no subnet may touch: "this network",
+// loopback, link-local and multicast (RFC 6890, RFC 5771), and IPv4 addresses in
+// IPv6 form, which are one thing under two names (RFC 4291, 2.5.5).
+func notForHosts() []netip.Prefix {
+	v4 := func(a, b, c, d byte, bits int) netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{a, b, c, d}), bits)
+	}
+	v6 := func(a, b byte, bits int) netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom16([16]byte{a, b}), bits)
+	}
+	mapped := netip.PrefixFrom(netip.AddrFrom16([16]byte{10: 0xff, 11: 0xff}), 96)
+	return []netip.Prefix{
+		v4(0, 0, 0, 0, 8), v4(127, 0, 0, 0, 8), v4(169, 254, 0, 0, 16), v4(224, 0, 0, 0, 4),
+		v6(0, 0, 127), mapped, v6(0xfe, 0x80, 10), v6(0xff, 0, 8),
+	}
 }
 
 // Usable refuses an address that no endpoint of the subnet can have because it
@@ -102,10 +122,17 @@ func (s Subnet) Usable(addr netip.Addr) error {
 	return nil
 }
 
-// First returns the first address that a host can have in the subnet.
-func First(p netip.Prefix) netip.Addr { return p.Masked().Addr().Next() }
+// First returns the first address that a host can have in the subnet; the zero
+// Addr if p is not valid.
+func First(p netip.Prefix) netip.Addr {
+	if !p.IsValid() {
+		return netip.Addr{}
+	}
+	return p.Masked().Addr().Next()
+}
 
-// Last returns the last address that a host can have in the subnet.
+// Last returns the last address that a host can have in the subnet; the zero
+// Addr if p is not valid.
 func Last(p netip.Prefix) netip.Addr {
 	if p.Addr().Is4() {
 		return broadcast(p).Prev()
@@ -113,8 +140,12 @@ func Last(p netip.Prefix) netip.Addr {
 	return broadcast(p)
 }
 
-// broadcast returns the address of p with all host bits set.
+// broadcast returns the address of p with all host bits set; the zero Addr if
+// p is not valid.
 func broadcast(p netip.Prefix) netip.Addr {
+	if !p.IsValid() {
+		return netip.Addr{}
+	}
 	raw := p.Masked().Addr().AsSlice()
 	for bit := p.Bits(); bit < len(raw)*8; bit++ {
 		raw[bit/8] |= 1 << (7 - bit%8)
@@ -150,15 +181,12 @@ func (p Pool) NextFree(taken []netip.Addr, after netip.Addr) (netip.Addr, error)
 // firstGap returns the first address from lo to hi that is not in sorted taken.
 func firstGap(lo, hi netip.Addr, taken []netip.Addr) (netip.Addr, bool) {
 	i, _ := slices.BinarySearchFunc(taken, lo, netip.Addr.Compare)
-	for ; !hi.Less(lo); lo = lo.Next() {
+	for ; lo.IsValid() && !hi.Less(lo); lo = lo.Next() {
 		for i < len(taken) && taken[i].Less(lo) {
 			i++
 		}
 		if i == len(taken) || taken[i] != lo {
 			return lo, true
-		}
-		if lo == hi {
-			break
 		}
 	}
 	return netip.Addr{}, false

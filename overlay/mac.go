@@ -20,8 +20,12 @@ func ParseMAC(text string) (MAC, error) {
 }
 
 // MACFromAddr derives the MAC that Docker users expect: 02:42 and the four
-// bytes of the IPv4 address. For an IPv6 address the last four bytes serve.
+// bytes of the IPv4 address. For an IPv6 address the last four bytes serve; an
+// address that is not valid gives the zero MAC.
 func MACFromAddr(addr netip.Addr) MAC {
+	if !addr.IsValid() {
+		return MAC{}
+	}
 	raw := addr.AsSlice()
 	m := MAC{0x02, 0x42}
 	copy(m[2:], raw[len(raw)-4:])

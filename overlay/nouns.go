@@ -183,8 +183,8 @@ func (n Network) Validate() error {
 	if n.MTU < MinMTU || n.MTU > MaxMTU {
 		return Refuse(Invalid, object, "choose an MTU from 68 to what the underlay carries, or leave it out", "MTU %d is out of range", n.MTU)
 	}
-	if _, ok := n.IPv4(); !ok {
-		return Refuse(Invalid, object, "give one IPv4 subnet", "no IPv4 subnet")
+	if !oneOfEachFamily(n.Subnets) {
+		return Refuse(Invalid, object, "give one IPv4 subnet and at most one IPv6 subnet, in this order", "it has %d subnets, not one of each family", len(n.Subnets))
 	}
 	for _, s := range n.Subnets {
 		if err := s.Validate(); err != nil {
@@ -192,6 +192,13 @@ func (n Network) Validate() error {
 		}
 	}
 	return nil
+}
+
+// oneOfEachFamily reports whether the subnets are one of IPv4 and, after it, at
+// most one of IPv6.
+func oneOfEachFamily(subnets []Subnet) bool {
+	v4 := func(i int) bool { return subnets[i].Prefix.Addr().Is4() }
+	return len(subnets) == 1 && v4(0) || len(subnets) == 2 && v4(0) && !v4(1)
 }
 
 // Validate refuses a node whose name or VTEP addresses cannot be.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Snapshot is one immutable view of networks, nodes, endpoints and
@@ -256,7 +257,7 @@ func Diff(before, after *Snapshot) Changes {
 	var c Changes
 	diffTreaps(before.nodes, after.nodes, sameNode, into(&c.Nodes))
 	diffTreaps(before.networks, after.networks, sameNetwork, into(&c.Networks))
-	diffTreaps(before.attachments, after.attachments, func(x, y Attachment) bool { return x == y }, into(&c.Attachments))
+	diffTreaps(before.attachments, after.attachments, sameAttachment, into(&c.Attachments))
 	diffTreaps(before.members, after.members,
 		func(x, y membership) bool { return x.endpoints.root == y.endpoints.root },
 		func(_ string, x, y *membership) {
@@ -291,6 +292,14 @@ func sameNetwork(x, y Network) bool {
 func sameEndpoint(x, y Endpoint) bool {
 	return x.Revision == y.Revision && x.Network == y.Network && x.Node == y.Node && x.MAC == y.MAC &&
 		x.IPv4 == y.IPv4 && x.IPv6 == y.IPv6 && slices.Equal(x.Names, y.Names)
+}
+
+// sameAttachment compares times by instant: == also compares where their zone
+// is kept, which no two readings of one record share.
+func sameAttachment(x, y Attachment) bool {
+	created := x.Created.Equal(y.Created)
+	x.Created, y.Created = time.Time{}, time.Time{}
+	return created && x == y
 }
 
 // FindEndpoints returns the known endpoints whose ID begins with word, or that
