@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,8 +84,15 @@ func printLogs(t *testing.T, l *lab.Lab) {
 			t.Log(err)
 			continue
 		}
-		t.Logf("the end of the agent's log on %s:\n%s", h.Name, text[max(0, len(text)-logTail):])
+		t.Logf("the end of the agent's log on %s:\n%s", h.Name, logEnd(text))
 	}
+}
+
+// logEnd is the end of an agent's log, without the many lines of the etcd inside it.
+func logEnd(text string) string {
+	lines := slices.DeleteFunc(strings.SplitAfter(text, "\n"), func(line string) bool { return strings.Contains(line, "level=DEBUG") && strings.Contains(line, "part=etcd") })
+	text = strings.Join(lines, "")
+	return text[max(0, len(text)-logTail):]
 }
 
 // try runs argv on the host, within a time that every command of a user must keep, and gives what it prints. What it
