@@ -112,9 +112,12 @@ func (c *Client) Apply(ctx context.Context, change flows.Delta) error {
 	if err := run.Start(); err != nil {
 		return run.failed(ctx, err)
 	}
-	unwritten := errors.Join(change.WriteBundle(in), in.Close())
-	if unwritten != nil {
-		// Half a bundle must not be taken for a whole one.
+	unwritten := change.WriteBundle(in)
+	if unwritten == nil {
+		unwritten = in.Close()
+	} else {
+		// The pipe stays open until ovs-ofctl is dead: its end would make half a
+		// bundle a whole one.
 		cancel()
 	}
 	if err := run.Wait(); err != nil && run.complaint.text() != "" {
