@@ -90,7 +90,9 @@ func printLogs(t *testing.T, l *lab.Lab) {
 
 // logEnd is the end of an agent's log, without the many lines of the etcd inside it.
 func logEnd(text string) string {
-	lines := slices.DeleteFunc(strings.SplitAfter(text, "\n"), func(line string) bool { return strings.Contains(line, "level=DEBUG") && strings.Contains(line, "part=etcd") })
+	lines := slices.DeleteFunc(strings.SplitAfter(text, "\n"), func(line string) bool {
+		return strings.Contains(line, "level=DEBUG") && strings.Contains(line, "part=etcd")
+	})
 	text = strings.Join(lines, "")
 	return text[max(0, len(text)-logTail):]
 }
@@ -147,7 +149,13 @@ func exitCode(t *testing.T, h *lab.Host, argv ...string) int {
 // eventually looks until look says ok, and fails with the state that it last said.
 func eventually(t *testing.T, what string, look func() (state string, ok bool)) {
 	t.Helper()
-	deadline := time.After(statePatience)
+	within(t, statePatience, what, look)
+}
+
+// within is eventually with a patience of its own.
+func within(t *testing.T, patience time.Duration, what string, look func() (state string, ok bool)) {
+	t.Helper()
+	deadline := time.After(patience)
 	tick := time.NewTicker(pollStep)
 	defer tick.Stop()
 	for {
