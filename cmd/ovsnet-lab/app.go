@@ -17,7 +17,7 @@ const (
 )
 
 func newApp(out, errs io.Writer) *cli.App {
-	return &cli.App{
+	app := &cli.App{
 		Name:  "ovsnet-lab",
 		Usage: "several hosts on one machine, each with Open vSwitch, Docker and an ovsnet agent",
 		Description: "A lab is a set of hosts h1, h2, … on a common underlay. They are namespaces of this machine, so they\n" +
@@ -30,7 +30,7 @@ func newApp(out, errs io.Writer) *cli.App {
 			"   ovsnet-lab down",
 		HideVersion: true, EnableBashCompletion: true, Writer: out, ErrWriter: errs,
 		ExitErrHandler: func(*cli.Context, error) {},
-		OnUsageError:   func(c *cli.Context, err error, _ bool) error { return usage(c, "%v", err) },
+		OnUsageError:   wrongFlag,
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return usage(c, "unknown command %q", c.Args().First())
@@ -39,7 +39,16 @@ func newApp(out, errs io.Writer) *cli.App {
 		},
 		Commands: []*cli.Command{upCommand(), downCommand(), execCommand(), lsCommand(), logsCommand(), agentCommand()},
 	}
+	for _, c := range app.Commands {
+		c.OnUsageError = wrongFlag
+		for _, sub := range c.Subcommands {
+			sub.OnUsageError = wrongFlag
+		}
+	}
+	return app
 }
+
+func wrongFlag(c *cli.Context, err error, _ bool) error { return usage(c, "%v", err) }
 
 func labFlags() []cli.Flag {
 	return []cli.Flag{

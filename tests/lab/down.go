@@ -23,6 +23,12 @@ func Down(ctx context.Context, stateDir, name string, progress io.Writer) error 
 		return err
 	}
 	dir := filepath.Join(or(stateDir, DefaultStateDir), name)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := checkRoot(); err != nil {
+		return fmt.Errorf("take lab %s down: %w", name, err)
+	}
 	held, err := lock(ctx, dir, false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -31,11 +37,11 @@ func Down(ctx context.Context, stateDir, name string, progress io.Writer) error 
 		return err
 	}
 	defer held.Close()
-	return newProgress(progress).step("", "lab "+name+" taken down", func() error { return clear(ctx, dir, name) })
+	return newProgress(progress).step("", "lab "+name+" taken down", func() error { return clean(ctx, dir, name) })
 }
 
-// clear removes all of the lab whose locked directory is dir.
-func clear(ctx context.Context, dir, name string) error {
+// clean removes all of the lab whose locked directory is dir.
+func clean(ctx context.Context, dir, name string) error {
 	// From here on nobody must take the lab for complete.
 	if err := os.Remove(filepath.Join(dir, upFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("take lab %s down: %w", name, err)

@@ -64,9 +64,9 @@ func (l *Lab) Named(name string) (*Host, error) {
 	return l.Host(n), nil
 }
 
-// WaitReady waits until every process of every host serves; see [Host.WaitReady].
+// WaitReady waits until every process of every host, and of net, serves; see [Host.WaitReady].
 func (l *Lab) WaitReady(ctx context.Context) error {
-	for _, h := range l.hosts {
+	for _, h := range append([]*Host{l.net}, l.hosts...) {
 		if err := h.WaitReady(ctx); err != nil {
 			return err
 		}

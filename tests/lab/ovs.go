@@ -36,11 +36,8 @@ func (h *Host) setUpOVS(ctx context.Context, init machine.Process) error {
 	if h.plan.Datapath != Netdev {
 		return nil
 	}
-	// The userspace datapath does not fill in the checksums that a link promises to fill in later.
-	for _, link := range []string{uplink, phyBridge} {
-		if _, err := h.Run(ctx, "ethtool", "-K", link, "tx", "off"); err != nil {
-			return err
-		}
+	if err := h.checksumInSoftware(ctx, uplink, phyBridge); err != nil {
+		return err
 	}
 	ns, err := openNamespace(init)
 	if err != nil {
@@ -48,6 +45,17 @@ func (h *Host) setUpOVS(ctx context.Context, init machine.Process) error {
 	}
 	defer ns.close()
 	return configure(ns, phyBridge, h.plan, h.HostPlan)
+}
+
+// checksumInSoftware makes the host's own stack fill in checksums before it hands packets to the links. The userspace
+// datapath does not fill in what a link was to fill in later, and such packets are dropped where they arrive.
+func (h *Host) checksumInSoftware(ctx context.Context, links ...string) error {
+	for _, link := range links {
+		if _, err := h.Run(ctx, "ethtool", "-K", link, "tx", "off"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // phyBridge is br-phy in the words of ovs-vsctl.

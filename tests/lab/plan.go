@@ -1,6 +1,8 @@
 package lab
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
@@ -32,7 +34,7 @@ const (
 	underlayBridge = "underlay"
 	phyBridge      = "br-phy"
 	gatewayNumber  = 254
-	etcdPort       = "2379"
+	etcdPort       = 2379
 	ovsdbSocket    = "/run/openvswitch/db.sock"
 	dockerSocket   = "/run/docker.sock"
 	certsInside    = "/etc/ovsnet"
@@ -134,7 +136,7 @@ func (p Plan) etcdURL() string {
 	if p.Etcd == EtcdExternal {
 		number = gatewayNumber
 	}
-	return fmt.Sprintf("https://192.0.2.%d:%s", number, etcdPort)
+	return fmt.Sprintf("https://192.0.2.%d:%d", number, etcdPort)
 }
 
 func (p Plan) processes(h HostPlan) []ProcessPlan {
@@ -193,7 +195,7 @@ func (p Plan) agent(h HostPlan) ProcessPlan {
 // etcd listens on loopback too, for etcdctl on the machine net.
 func (p Plan) etcd(h HostPlan) ProcessPlan {
 	return p.process(h, Etcd, "etcd", "--name=lab", "--data-dir="+filepath.Join(h.Dir, "etcd"),
-		"--listen-client-urls="+p.etcdURL()+",https://127.0.0.1:"+etcdPort, "--advertise-client-urls="+p.etcdURL(),
+		fmt.Sprintf("--listen-client-urls=%s,https://127.0.0.1:%d", p.etcdURL(), etcdPort), "--advertise-client-urls="+p.etcdURL(),
 		"--listen-peer-urls=http://127.0.0.1:2380", "--initial-advertise-peer-urls=http://127.0.0.1:2380",
 		"--initial-cluster=lab=http://127.0.0.1:2380", "--client-cert-auth", "--trusted-ca-file="+certsInside+"/ca.crt",
 		"--cert-file="+certsInside+"/host.crt", "--key-file="+certsInside+"/host.key")
@@ -207,6 +209,18 @@ func (h HostPlan) spec() machine.Spec {
 		EtcWork:  filepath.Join(h.Dir, "etc.work"),
 		RunDirs:  []string{"docker/plugins", "lock", "openvswitch", "ovsnet", "tmp"},
 		Binds:    []machine.Bind{{Source: filepath.Join(h.Dir, "openvswitch"), Target: "/etc/openvswitch"}},
+	}
+}
+
+// etcFiles are the files of a machine's /etc that differ from those of the machine that the lab runs on. The hosts reach
+// no name server, and asking one that does not answer takes long.
+func (p Plan) etcFiles(name string) map[string]string {
+	id := sha256.Sum256([]byte(p.Name + "/" + name))
+	return map[string]string{
+		"hostname":    name + "\n",
+		"hosts":       p.hostsFile(),
+		"machine-id":  hex.EncodeToString(id[:16]) + "\n",
+		"resolv.conf": "# no name server in the lab\n",
 	}
 }
 

@@ -3,8 +3,10 @@ package lab
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,7 +40,10 @@ func describe(p Plan) string {
 			}
 		}
 	}
-	fmt.Fprintf(&b, "/etc/hosts:\n%s", p.hostsFile())
+	files := p.etcFiles("h1")
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		fmt.Fprintf(&b, "h1 /etc/%s:\n%s", name, files[name])
+	}
 	return b.String()
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -13,8 +14,8 @@ import (
 const lookPatience = 5 * time.Second
 
 // WaitReady waits until the named processes serve, all of the host's when none is named: the OVSDB socket takes
-// connections, ovs-vswitchd answers ovs-appctl, dockerd its ping, the agent says that containers can join. It fails at
-// once when one of them has ended.
+// connections, ovs-vswitchd answers ovs-appctl, dockerd its ping, etcd listens, the agent says that containers can join.
+// It fails at once when one of them has ended.
 func (h *Host) WaitReady(ctx context.Context, names ...ProcessName) error {
 	if len(names) == 0 {
 		for _, p := range h.Processes {
@@ -61,9 +62,9 @@ func (h *Host) serves(ctx context.Context, name ProcessName) error {
 	case Dockerd:
 		err = h.docker().ping(ctx)
 	case Agent:
-		_, err = h.Run(ctx, "ovsnet", "status")
+		_, err = h.Run(ctx, h.plan.Binaries.Ovsnet, "status")
 	case Etcd:
-		// Its port is reachable only from inside; the agents wait for it themselves.
+		err = h.listens(Etcd, etcdPort)
 	}
 	return err
 }
@@ -79,6 +80,22 @@ func (h *Host) dials(ctx context.Context, socket string) error {
 		return err
 	}
 	return conn.Close()
+}
+
+// listens looks for a listening IPv4 socket in the process's /proc/PID/net/tcp (proc(5)), which shows its namespace.
+func (h *Host) listens(name ProcessName, port uint16) error {
+	p, err := h.Process(name)
+	if err != nil {
+		return err
+	}
+	table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", p.PID))
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(string(table), fmt.Sprintf(":%04X 00000000:0000 0A ", port)) {
+		return fmt.Errorf("it does not listen on port %d yet", port)
+	}
+	return nil
 }
 
 // ignoreDone makes it no error that a process to be ended has ended.

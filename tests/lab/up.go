@@ -24,8 +24,8 @@ var ErrUp = errors.New("the lab is up already")
 // removed first; a whole lab of that name is refused with [ErrUp]. When it fails, or ctx ends, nothing is left unless
 // Options.Keep is set. It needs root.
 func Up(ctx context.Context, o Options) (*Lab, error) {
-	if os.Geteuid() != 0 {
-		return nil, errors.New("bring a lab up: it makes network namespaces and mounts, which needs root: use sudo")
+	if err := checkRoot(); err != nil {
+		return nil, fmt.Errorf("bring a lab up: %w", err)
 	}
 	o, err := o.complete(executable(), func() Datapath { return detectDatapath(ctx) })
 	if err == nil {
@@ -53,6 +53,13 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	return l, nil
 }
 
+func checkRoot() error {
+	if os.Geteuid() != 0 {
+		return errors.New("a lab is made of namespaces and mounts, which needs root: use sudo")
+	}
+	return nil
+}
+
 // builder is one Up.
 type builder struct {
 	lab      *Lab
@@ -72,7 +79,7 @@ func (b builder) prepare(ctx context.Context, held *os.File) (*os.File, error) {
 		return held, err
 	}
 	if len(entries) > 0 {
-		err := b.progress.step("", "remains of an earlier lab removed", func() error { return clear(ctx, p.Dir, p.Name) })
+		err := b.progress.step("", "remains of an earlier lab removed", func() error { return clean(ctx, p.Dir, p.Name) })
 		if err != nil {
 			return held, err
 		}
@@ -100,6 +107,7 @@ func (b builder) build(ctx context.Context) error {
 		if err := b.underlay(ctx); err != nil {
 			return err
 		}
+		group.Go(func() error { return b.external(ctx) })
 		for _, h := range b.lab.hosts {
 			group.Go(func() error { return b.host(ctx, h, imageBuilt) })
 		}
@@ -119,7 +127,7 @@ func (b builder) abandon(ctx context.Context, err error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearPatience)
 	defer cancel()
-	return errors.Join(err, clear(ctx, p.Dir, p.Name))
+	return errors.Join(err, clean(ctx, p.Dir, p.Name))
 }
 
 // issueCerts makes the CA and each machine's certificate, with the commands that a user has for it.
@@ -191,13 +199,22 @@ func (b builder) underlay(ctx context.Context) error {
 		if err := makeUnderlay(init, b.lab.Plan); err != nil {
 			return err
 		}
-		for _, process := range b.lab.net.Processes {
-			if err := b.lab.net.Start(ctx, process.Name); err != nil {
-				return err
-			}
+		if b.lab.Plan.Datapath == Netdev {
+			return b.lab.net.checksumInSoftware(ctx, underlayBridge)
 		}
 		return nil
 	})
+}
+
+// external starts what runs on the machine net.
+func (b builder) external(ctx context.Context) error {
+	for _, process := range b.lab.net.Processes {
+		err := b.progress.step(NetHost, string(process.Name), func() error { return b.lab.net.startReady(ctx, process.Name) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // host brings one host up: first Open vSwitch, and with it the underlay, then Docker and the agent side by side.
@@ -272,9 +289,7 @@ func (b builder) boot(ctx context.Context, h *Host) (machine.Process, error) {
 			return machine.Process{}, fmt.Errorf("make the directories of %s: %w", h.Name, err)
 		}
 	}
-	// The hosts reach no name server, and asking one that does not answer takes long.
-	files := map[string]string{"hosts": b.lab.Plan.hostsFile(), "hostname": h.Name + "\n", "resolv.conf": "# no name server in the lab\n"}
-	for name, text := range files {
+	for name, text := range b.lab.Plan.etcFiles(h.Name) {
 		if err := os.WriteFile(filepath.Join(spec.EtcUpper, name), []byte(text), 0o644); err != nil {
 			return machine.Process{}, fmt.Errorf("make /etc of %s: %w", h.Name, err)
 		}

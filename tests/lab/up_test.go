@@ -83,6 +83,26 @@ func ping(t *testing.T, from *Host, to string) {
 	run(t, from, "ping", "-q", "-c", "3", "-i", "0.05", "-w", "5", to)
 }
 
+// serve runs a web server with the host's /etc in a host, until the test's end.
+func serve(t *testing.T, h *Host) {
+	t.Helper()
+	cmd := h.Command(bounded(t), "busybox", "httpd", "-f", "-p", "8080", "-h", "/etc")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	err := poll(bounded(t), func(ctx context.Context) (bool, error) {
+		_, err := h.Run(ctx, "busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:8080/hostname")
+		return err == nil, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // traces is what a lab could leave on the machine: links, namespaces, mounts, processes and control groups. A program
 // that is not the lab's may come and go; what counts is what names the lab's directory or program.
 func traces(t *testing.T, o Options) map[string][]string {
@@ -182,6 +202,14 @@ func TestTwoHosts(t *testing.T) {
 	run(t, h1, "ping", "-c", "1", "-w", "5", "-M", "do", "-s", "1572", "h2")
 	if _, err := h1.Run(bounded(t), "ping", "-c", "1", "-w", "1", "-M", "do", "-s", "1573", "h2"); err == nil {
 		t.Error("a packet larger than the underlay's MTU crosses it")
+	}
+	serve(t, h2)
+	serve(t, l.Net())
+	// TCP takes care of checksums that nobody filled in: such packets are dropped.
+	for _, from := range []string{"http://h2:8080/hostname", "http://net:8080/hostname"} {
+		if got := run(t, h1, "busybox", "wget", "-q", "-O", "-", from); !strings.Contains(from, "/"+strings.TrimSpace(got)+":") {
+			t.Errorf("%s says %q", from, got)
+		}
 	}
 	if _, err := Up(bounded(t), o); !errors.Is(err, ErrUp) {
 		t.Errorf("a second up: %v", err)

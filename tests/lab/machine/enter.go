@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,6 +26,9 @@ const (
 	ExitNotFound   = 127
 	exitSignalBase = 128
 )
+
+// waitDelay bounds how long a command's output is read after its end.
+const waitDelay = 5 * time.Second
 
 // Entry says what to run in which machine.
 type Entry struct {
@@ -47,6 +51,8 @@ func Command(ctx context.Context, helper string, e Entry, env []string) (*exec.C
 	}
 	cmd := exec.CommandContext(ctx, helper, enterCommand, string(arg))
 	cmd.Env = env
+	// A program may leave children that hold its output open; nobody must wait for them forever.
+	cmd.WaitDelay = waitDelay
 	return cmd, nil
 }
 
