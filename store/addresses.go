@@ -85,7 +85,8 @@ func (a *reserveAddress) decide(ctx context.Context, c *change) error {
 		return overlay.Refuse(overlay.Missing, "subnet "+a.Pool.Prefix.String(), "create the network again",
 			"nothing claims it in address space %q any more", a.Pool.Space)
 	}
-	c.expectPresent(pool.key)
+	// A network that binds the subnet meanwhile changes whose the address is.
+	c.expect(pool.key, pool.rev)
 	if pool.value.Network == "" {
 		return a.decideForNew(ctx, c)
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -93,7 +94,7 @@ func (a *attach) decide(ctx context.Context, c *change) error {
 	if network.exists() {
 		err = a.join(ctx, c, network, to)
 	} else {
-		a.answer, err = a.store.plan(ctx, c, a.network(to, a.id), a.Node, &a.lease)
+		err = a.create(ctx, c, to)
 	}
 	if err != nil {
 		return err
@@ -107,6 +108,9 @@ func (a *attach) repeat(ctx context.Context, id string) error {
 	network, err := fetch[overlay.Network](ctx, a.store, networkKey(id))
 	if err != nil {
 		return err
+	}
+	if !network.exists() {
+		return overlay.Refuse(overlay.Missing, a.object(), "remove the Docker network and create it again", "its network %s is gone", overlay.ShortID(id))
 	}
 	if a.Name != "" && network.value.Name != a.Name {
 		return overlay.Refuse(overlay.Conflict, a.object(), "", "Docker network %s is network %q already", overlay.ShortID(a.DockerNetwork), network.value.Name)
@@ -140,15 +144,21 @@ func (a *attach) find(ctx context.Context, to target) (item[overlay.Network], er
 	if to.name != "" {
 		return a.store.named(ctx, to.name)
 	}
-	claim, err := fetch[poolClaim](ctx, a.store, poolKey(overlay.Pool{Space: to.space, Prefix: a.Subnet.Prefix}))
-	if err != nil || claim.value.Network == "" {
-		return item[overlay.Network]{}, err
+	return a.store.behind(ctx, poolKey(overlay.Pool{Space: to.space, Prefix: a.Subnet.Prefix}))
+}
+
+// create plans a new network. Where only the subnet says which network is meant,
+// one that another host made of it meanwhile is not in the way but to be joined.
+func (a *attach) create(ctx context.Context, c *change, to target) error {
+	var err error
+	a.answer, err = a.store.plan(ctx, c, a.network(to, a.id), a.Node, &a.lease)
+	if to.name != "" || !overlay.IsKind(err, overlay.Conflict) {
+		return err
 	}
-	network, err := fetch[overlay.Network](ctx, a.store, networkKey(claim.value.Network))
-	if err == nil && !network.exists() {
-		return network, errLost
+	if other, lookErr := a.find(ctx, to); lookErr != nil || !other.exists() {
+		return cmp.Or(lookErr, err)
 	}
-	return network, err
+	return errLost
 }
 
 // join checks that the host can have the network that exists.

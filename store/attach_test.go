@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"sync"
@@ -20,8 +21,15 @@ type step struct {
 }
 
 // TestNetworkStories creates Docker networks one after the other on up to three
-// hosts, and holds that a refused one leaves nothing behind.
+// hosts, and holds that a refused one leaves nothing behind. Lost answers of etcd
+// change nothing of that.
 func TestNetworkStories(t *testing.T) {
+	for _, lost := range []float64{0, 0.4} {
+		t.Run(fmt.Sprintf("lost %v", lost), func(t *testing.T) { networkStories(t, lost) })
+	}
+}
+
+func networkStories(t *testing.T, lost float64) {
 	full := func(id, subnet string) dockerNetwork {
 		return dockerNetwork{id: id, subnet: subnet, ipamName: "web", name: "web"}
 	}
@@ -132,8 +140,8 @@ func TestNetworkStories(t *testing.T) {
 			s := startServer(t)
 			hosts := map[int]docker{9: {s.open(t), "h9"}}
 			for number := 1; number <= 3; number++ {
-				store, node := s.host(t, number)
-				hosts[number] = docker{store, node}
+				hosts[number] = s.injured(t, number, lost, uint64(len(name)))
+				hosts[number].store.ttl = reservation
 			}
 			for i, step := range story {
 				before := s.keys(t, root)
@@ -230,8 +238,15 @@ func TestOneName(t *testing.T) {
 	}
 }
 
-// TestOneNetwork has hosts create one network at the same moment: all get it.
+// TestOneNetwork has hosts create one network at the same moment, by name and by
+// subnet: all get it.
 func TestOneNetwork(t *testing.T) {
+	oneNetwork(t, dockerNetwork{id: "d", ipamName: "web", name: "web"})
+	oneNetwork(t, dockerNetwork{id: "d", name: "web", subnet: "10.1.0.0/24"})
+	oneNetwork(t, dockerNetwork{id: "d", subnet: "10.1.0.0/24"})
+}
+
+func oneNetwork(t *testing.T, create dockerNetwork) {
 	s := startServer(t)
 	const hosts = 5
 	networks := make([]overlay.Network, hosts)
@@ -240,7 +255,7 @@ func TestOneNetwork(t *testing.T) {
 		store, node := s.host(t, i+1)
 		together.Go(func() {
 			var err error
-			if networks[i], _, err = (docker{store, node}).create(callContext(t), dockerNetwork{id: "d", ipamName: "web", name: "web"}); err != nil {
+			if networks[i], _, err = (docker{store, node}).create(callContext(t), create); err != nil {
 				t.Error(err)
 			}
 		})

@@ -73,6 +73,9 @@ func (s *Store) CreateNetwork(ctx context.Context, n overlay.Network) (overlay.N
 			n.Revision = same.rev
 			return nil
 		}
+		if same.exists() {
+			return overlay.Refuse(overlay.Conflict, fmt.Sprintf("network %q", n.Name), "choose another name, or join it", "it exists already")
+		}
 		n, err = s.plan(ctx, c, asked, "", &l)
 		return err
 	})
@@ -97,7 +100,8 @@ func (s *Store) plan(ctx context.Context, c *change, n overlay.Network, node str
 		return n, err
 	}
 	if name.exists() {
-		return n, overlay.Refuse(overlay.Conflict, fmt.Sprintf("network %q", n.Name), "choose another name, or join it", "it exists already")
+		// The callers looked before, so another host was faster.
+		return n, errLost
 	}
 	if n.VNI, err = s.chooseVNI(ctx, n, found[1]); err != nil {
 		return n, err
@@ -192,16 +196,29 @@ func (s *Store) claimOwn(ctx context.Context, c *change, pool overlay.Pool, subn
 
 // named returns the network of that name; one that is absent has revision 0.
 func (s *Store) named(ctx context.Context, name string) (item[overlay.Network], error) {
-	claim, err := fetch[owner](ctx, s, nameKey(name))
-	if err != nil || !claim.exists() {
+	return s.behind(ctx, nameKey(name))
+}
+
+// behind returns the network whose claim is under the key; where nothing claims
+// it, or no network does, it has revision 0.
+func (s *Store) behind(ctx context.Context, key string) (item[overlay.Network], error) {
+	claim, err := fetch[owner](ctx, s, key)
+	if err != nil || claim.value.Network == "" {
 		return item[overlay.Network]{}, err
 	}
-	network, err := fetch[overlay.Network](ctx, s, networkKey(claim.value.Network))
-	if err == nil && !network.exists() {
+	found, _, err := s.read(ctx, get(networkKey(claim.value.Network)), get(key))
+	if err != nil {
+		return item[overlay.Network]{}, err
+	}
+	network, err := only[overlay.Network](networkKey(claim.value.Network), found[0])
+	if err != nil || network.exists() {
+		return network, err
+	}
+	if len(found[1]) == 0 || found[1][0].ModRevision != claim.rev {
 		// It was removed between the two reads.
 		return network, errLost
 	}
-	return network, err
+	return network, overlay.Refuse(overlay.Conflict, "etcd key "+key, "delete it with etcdctl del", "it claims for network %s, which does not exist", claim.value.Network)
 }
 
 // RemoveNetwork removes a network that nothing uses. It refuses (InUse) one with

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -171,19 +172,22 @@ func wantKind(t testing.TB, err error, kind overlay.Kind) {
 	}
 }
 
-// faults makes calls fail: rate of the transactions happen and are answered with
-// an error, as many more fail before they happen.
+// faults makes calls fail: of the transactions that write, rate are answered with
+// an error, half of them after they happened; of the others a tenth as many.
 type faults struct {
 	mu   sync.Mutex
 	dice *rand.Rand
 	rate float64
 }
 
-func (f *faults) roll() (before, after bool) {
+func (f *faults) roll(writes bool) (before, after bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := f.dice.Float64()
-	return n < f.rate/2, n < f.rate
+	n, rate := f.dice.Float64(), f.rate
+	if !writes {
+		rate /= 10
+	}
+	return n < rate/2, n < rate
 }
 
 // injure puts the faults between the store and etcd.
@@ -210,15 +214,21 @@ func (k faultyKV) Txn(ctx context.Context) clientv3.Txn {
 type faultyTxn struct {
 	clientv3.Txn
 	faults *faults
+	writes bool
 }
 
 func (x *faultyTxn) If(c ...clientv3.Cmp) clientv3.Txn  { x.Txn = x.Txn.If(c...); return x }
-func (x *faultyTxn) Then(o ...clientv3.Op) clientv3.Txn { x.Txn = x.Txn.Then(o...); return x }
 func (x *faultyTxn) Else(o ...clientv3.Op) clientv3.Txn { x.Txn = x.Txn.Else(o...); return x }
+
+func (x *faultyTxn) Then(o ...clientv3.Op) clientv3.Txn {
+	x.writes = slices.ContainsFunc(o, func(op clientv3.Op) bool { return !op.IsGet() })
+	x.Txn = x.Txn.Then(o...)
+	return x
+}
 
 func (x *faultyTxn) Commit() (*clientv3.TxnResponse, error) {
 	lost := status.Error(codes.Unavailable, "injected: connection lost")
-	before, after := x.faults.roll()
+	before, after := x.faults.roll(x.writes)
 	if before {
 		return nil, lost
 	}
