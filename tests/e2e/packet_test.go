@@ -5,11 +5,9 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"runtime"
 	"syscall"
 	"testing"
 
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/ovsnet/ovsnet/tests/lab"
@@ -49,45 +47,24 @@ func checksum(data []byte) uint16 {
 // sendUDP sends datagrams from the host.
 func sendUDP(t *testing.T, h *lab.Host, to string, payload []byte, count int) {
 	t.Helper()
-	path, err := h.NetNS()
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error)
-	go func() {
-		// The thread stays in the host's namespace and so must end with this function.
-		runtime.LockOSThread()
-		done <- sendFrom(path, to, payload, count)
-	}()
-	if err := <-done; err != nil {
-		t.Fatalf("send from %s to %s: %v", h.Name, to, err)
-	}
-}
-
-func sendFrom(namespace, to string, payload []byte, count int) error {
-	ns, err := netns.GetFromPath(namespace)
-	if err != nil {
-		return err
-	}
-	defer ns.Close()
-	if err := netns.Set(ns); err != nil {
-		return err
-	}
 	// The links' checksum offload would leave a wrong checksum to Open vSwitch; VXLAN needs none.
 	bare := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
 		var failed error
 		err := raw.Control(func(fd uintptr) { failed = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, unix.SO_NO_CHECK, 1) })
 		return errors.Join(err, failed)
 	}}
-	conn, err := bare.Dial("udp", to)
-	if err != nil {
+	var conn net.Conn
+	err := onHost(h, func() (err error) {
+		conn, err = bare.DialContext(t.Context(), "udp", to)
 		return err
+	})
+	if err != nil {
+		t.Fatalf("send from %s to %s: %v", h.Name, to, err)
 	}
 	defer conn.Close()
 	for range count {
 		if _, err := conn.Write(payload); err != nil {
-			return err
+			t.Fatalf("send from %s to %s: %v", h.Name, to, err)
 		}
 	}
-	return nil
 }

@@ -187,13 +187,18 @@ func query[T any](t *testing.T, h *lab.Host, args ...string) T {
 func createNetwork(t *testing.T, hosts []*lab.Host, name string, args ...string) {
 	t.Helper()
 	for i, h := range hosts {
-		argv := []string{"docker", "network", "create", "-d", "ovsnet", "--ipam-driver", "ovsnet",
-			"--ipam-opt", "ovsnet.network=" + name, "-o", "ovsnet.network=" + name}
-		if i == 0 {
-			argv = append(argv, args...)
+		if i > 0 {
+			args = nil
 		}
-		run(t, h, append(argv, name)...)
+		run(t, h, createArgs(name, args...)...)
 	}
+}
+
+// createArgs is the full form of the command that createNetwork gives.
+func createArgs(name string, args ...string) []string {
+	argv := []string{"docker", "network", "create", "-d", "ovsnet", "--ipam-driver", "ovsnet",
+		"--ipam-opt", "ovsnet.network=" + name, "-o", "ovsnet.network=" + name}
+	return append(append(argv, args...), name)
 }
 
 // container is a container that runs on a host, and its first address there.
