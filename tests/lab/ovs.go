@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/ovsnet/ovsnet/tests/lab/machine"
 )
@@ -26,7 +27,11 @@ func (h *Host) setUpOVS(ctx context.Context, init machine.Process) error {
 	if err := h.WaitReady(ctx, OVSDBServer); err != nil {
 		return err
 	}
-	argv := []string{"ovs-vsctl", "set", "Open_vSwitch", ".", "external_ids:system-id=" + h.Name, "external_ids:hostname=" + h.Name}
+	version, err := h.ovsVersion(ctx)
+	if err != nil {
+		return err
+	}
+	argv := []string{"ovs-vsctl", "set", "Open_vSwitch", ".", "external_ids:system-id=" + h.Name, "external_ids:hostname=" + h.Name, "ovs_version=" + version}
 	if h.plan.Datapath == Netdev {
 		argv = append(argv, h.phyBridge()...)
 	}
@@ -45,6 +50,16 @@ func (h *Host) setUpOVS(ctx context.Context, init machine.Process) error {
 	}
 	defer ns.close()
 	return configure(ns, phyBridge, h.plan, h.HostPlan)
+}
+
+// ovsVersion is what the distribution's start script writes into the database beside the names.
+func (h *Host) ovsVersion(ctx context.Context) (string, error) {
+	out, err := h.Run(ctx, "ovs-vswitchd", "--version")
+	if err != nil {
+		return "", err
+	}
+	line, _, _ := strings.Cut(out, "\n")
+	return line[strings.LastIndex(line, " ")+1:], nil
 }
 
 // checksumInSoftware makes the host's own stack fill in checksums before it hands packets to the links. The userspace
