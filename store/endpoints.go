@@ -50,15 +50,19 @@ func (s *Store) CreateEndpoint(ctx context.Context, e overlay.Endpoint) (overlay
 		if err != nil {
 			return err
 		}
+		c.expect(network.key, network.rev)
+		c.expectPresent(attachKey(e.Network, e.Node))
+		// Before the MAC: where that follows from the address, only the address says what to change.
+		if err := s.bindAddresses(ctx, c, network.value, e); err != nil {
+			return err
+		}
 		if err := refuseMAC(mac, e); err != nil {
 			return err
 		}
-		c.expect(network.key, network.rev)
-		c.expectPresent(attachKey(e.Network, e.Node))
 		write(c, put(mac, owner{Endpoint: e.ID, Node: e.Node}), clientv3.NoLease)
 		write(c, put(old, e), clientv3.NoLease)
 		made = e
-		return s.bindAddresses(ctx, c, network.value, e)
+		return nil
 	})
 	if made.Revision == 0 {
 		made.Revision = rev

@@ -130,7 +130,7 @@ func TestOperatorsNetwork(t *testing.T) {
 	}
 	quickEndpoint(t, store, joined, node, 7)
 	err = store.RemoveNetwork(callContext(t), "web")
-	if !overlay.IsKind(err, overlay.InUse) || !strings.Contains(err.Error(), "1 endpoints: web-h1-e7 on h1") {
+	if !overlay.IsKind(err, overlay.InUse) || !strings.Contains(err.Error(), "1 endpoints: web-h1-e7 (10.1.0.2) on h1") {
 		t.Errorf("a network with an endpoint: %v", err)
 	}
 	if err := store.Detach(callContext(t), node, "d"); err != nil {

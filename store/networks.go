@@ -265,7 +265,7 @@ func (s *Store) refuseUsed(ctx context.Context, n overlay.Network) error {
 			if err != nil {
 				return tail(endpointsOf(n.ID), e.key) + " (cannot be read)"
 			}
-			return fmt.Sprintf("%s on %s", e.value.Label(), e.value.Node)
+			return fmt.Sprintf("%s (%s) on %s", e.value.Label(), e.value.IPv4, e.value.Node)
 		}))
 	}
 	if users := found[1]; len(users) > 0 {
