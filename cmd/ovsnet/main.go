@@ -18,6 +18,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -68,7 +69,7 @@ func exitStatus(err error) int {
 }
 
 func newApp(out, errs io.Writer) *cli.App {
-	return &cli.App{
+	app := &cli.App{
 		Name:                 "ovsnet",
 		Usage:                "join containers on many hosts into one layer-2 network, on Open vSwitch",
 		Version:              version,
@@ -78,14 +79,35 @@ func newApp(out, errs io.Writer) *cli.App {
 		HideVersion:          true,
 		ExitErrHandler:       func(*cli.Context, error) {},
 		OnUsageError:         usageError,
+		Action:               noCommand,
 		Commands: []*cli.Command{
 			agentCommand(), statusCommand(), nodeCommand(), networkCommand(), endpointCommand(), flowsCommand(),
 			certsCommand(), uninstallCommand(), completionCommand(), versionCommand(),
 		},
-		CommandNotFound: func(c *cli.Context, name string) {
-			_, _ = fmt.Fprintf(errs, "ovsnet: unknown command %q; see ovsnet --help\n", name)
-		},
 	}
+	strict(app.Commands)
+	return app
+}
+
+// strict makes bad flags and unknown sub-commands errors everywhere; the
+// library passes neither on from a command to what is below it.
+func strict(commands []*cli.Command) {
+	for _, c := range commands {
+		c.OnUsageError = usageError
+		if len(c.Subcommands) > 0 {
+			c.Action = noCommand
+			strict(c.Subcommands)
+		}
+	}
+}
+
+// noCommand is what runs when no sub-command was named, or an unknown one.
+func noCommand(c *cli.Context) error {
+	if !c.Args().Present() {
+		return cli.ShowSubcommandHelp(c)
+	}
+	name := strings.TrimSpace(c.Command.HelpName)
+	return overlay.Refuse(overlay.Invalid, fmt.Sprintf("%s %s", name, c.Args().First()), "see "+name+" --help", "no such command")
 }
 
 // usageError turns a flag that cannot be read into a refusal.

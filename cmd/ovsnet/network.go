@@ -75,7 +75,7 @@ func networkCommand() *cli.Command {
 			{
 				Name: "create", Usage: "make a network that stays until removed, before any Docker host uses it", ArgsUsage: "NAME",
 				Flags: append(flags,
-					&cli.StringFlag{Name: "subnet", Usage: "IPv4 `SUBNET`", Required: true},
+					&cli.StringFlag{Name: "subnet", Usage: "IPv4 `SUBNET`, which must be given"},
 					&cli.StringFlag{Name: "gateway", Usage: "gateway `ADDRESS`; the first of the subnet if left out"},
 					&cli.UintFlag{Name: "vni", Usage: "VXLAN network identifier `N`, 1 to 16777215; chosen if left out"},
 					&cli.IntFlag{Name: "mtu", Usage: "MTU of the containers' links", Value: 1450},
