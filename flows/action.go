@@ -110,9 +110,6 @@ func (a Action) appendOperand(to []byte) []byte {
 	if a.Mask == f.Full() {
 		return to
 	}
-	if fieldRows[f].format == ipv4 || fieldRows[f].format == ipv6 {
-		return f.appendText(append(to, '/'), a.Mask)
-	}
 	return f.appendMask(append(to, '/'), a.Mask)
 }
 
@@ -122,7 +119,7 @@ type Actions struct{ packed string }
 
 // NewActions returns those steps.
 func NewActions(steps ...Action) Actions {
-	packed := make([]byte, 0, 16*len(steps))
+	packed := make([]byte, 0, 128)
 	for _, a := range steps {
 		packed = a.pack(packed)
 	}

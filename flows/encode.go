@@ -57,10 +57,10 @@ func (f Flow) addLine() (string, error) {
 // OVS returns the flow in the types of go-openvswitch.
 func (f Flow) OVS() *ovs.Flow {
 	out := &ovs.Flow{Table: int(f.Table), Priority: int(f.Priority), Cookie: f.Cookie}
-	proto, covered := f.Match.protocol()
-	out.Protocol = ovs.Protocol(proto)
+	proto := f.Match.protocol()
+	out.Protocol = ovs.Protocol(proto.name)
 	for c := range f.Match.Fields() {
-		if c.Field >= covered {
+		if !proto.covers(c.Field) {
 			out.Matches = append(out.Matches, condition{c})
 		}
 	}

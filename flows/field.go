@@ -15,9 +15,7 @@ type Field uint8
 
 // The fields, named as in ovs-fields(7).
 const (
-	EthType Field = iota
-	IPProto
-	Reg0
+	Reg0 Field = iota
 	Reg1
 	Reg2
 	Reg3
@@ -45,12 +43,14 @@ const (
 	VlanPCP
 	EthSrc
 	EthDst
+	EthType
 	IPSrc
 	IPDst
 	IPv6Src
 	IPv6Dst
 	ArpSPA
 	ArpTPA
+	IPProto
 	ArpOp
 	ArpSHA
 	ArpTHA
@@ -91,8 +91,6 @@ type fieldRow struct {
 
 // fieldRows is read only.
 var fieldRows = [fieldCount]fieldRow{
-	EthType:    {"dl_type", "", "NXM_OF_ETH_TYPE", 16, hex4},
-	IPProto:    {"nw_proto", "", "NXM_OF_IP_PROTO", 8, decimal},
 	Reg0:       {"reg0", "reg0", "NXM_NX_REG0", 32, hex},
 	Reg1:       {"reg1", "reg1", "NXM_NX_REG1", 32, hex},
 	Reg2:       {"reg2", "reg2", "NXM_NX_REG2", 32, hex},
@@ -121,12 +119,14 @@ var fieldRows = [fieldCount]fieldRow{
 	VlanPCP:    {"dl_vlan_pcp", "vlan_pcp", "", 3, decimal},
 	EthSrc:     {"dl_src", "eth_src", "NXM_OF_ETH_SRC", 48, mac},
 	EthDst:     {"dl_dst", "eth_dst", "NXM_OF_ETH_DST", 48, mac},
+	EthType:    {"dl_type", "", "NXM_OF_ETH_TYPE", 16, hex4},
 	IPSrc:      {"nw_src", "ip_src", "NXM_OF_IP_SRC", 32, ipv4},
 	IPDst:      {"nw_dst", "ip_dst", "NXM_OF_IP_DST", 32, ipv4},
 	IPv6Src:    {"ipv6_src", "ipv6_src", "NXM_NX_IPV6_SRC", 128, ipv6},
 	IPv6Dst:    {"ipv6_dst", "ipv6_dst", "NXM_NX_IPV6_DST", 128, ipv6},
 	ArpSPA:     {"arp_spa", "arp_spa", "NXM_OF_ARP_SPA", 32, ipv4},
 	ArpTPA:     {"arp_tpa", "arp_tpa", "NXM_OF_ARP_TPA", 32, ipv4},
+	IPProto:    {"nw_proto", "", "NXM_OF_IP_PROTO", 8, decimal},
 	ArpOp:      {"arp_op", "arp_op", "NXM_OF_ARP_OP", 16, decimal},
 	ArpSHA:     {"arp_sha", "arp_sha", "NXM_NX_ARP_SHA", 48, mac},
 	ArpTHA:     {"arp_tha", "arp_tha", "NXM_NX_ARP_THA", 48, mac},

@@ -54,10 +54,10 @@ func (f Flow) same(o Flow) bool {
 // Installed is a flow as OVS has it.
 type Installed struct {
 	Flow
-	// Packets and Bytes are what the flow has matched.
+	// Packets and Bytes are what the flow has matched; a change keeps them.
 	Packets, Bytes uint64
-	// Duration is the flow's age; a changed flow keeps it. Idle is the time
-	// since the last match.
+	// Duration is the time since the flow was added or changed, Idle that since
+	// its last match.
 	Duration, Idle time.Duration
 	// Options are the time-outs, importance and flags that flows of ovsnet
 	// never have, as ovs-ofctl prints them, each followed by a space.

@@ -46,9 +46,10 @@ type Match struct{ packed string }
 // NewMatch returns the match of those conditions. Conditions without a bit in
 // their mask are left out; of two on one field the last one holds.
 func NewMatch(conditions ...FieldMatch) Match {
-	sorted := slices.Clone(conditions)
+	// Both stay on the stack for matches of usual size.
+	sorted := append(make([]FieldMatch, 0, 8), conditions...)
 	slices.SortStableFunc(sorted, func(a, b FieldMatch) int { return int(a.Field) - int(b.Field) })
-	packed := make([]byte, 0, 64)
+	packed := make([]byte, 0, 96)
 	for i, c := range sorted {
 		if c.Mask.IsZero() || i+1 < len(sorted) && sorted[i+1].Field == c.Field {
 			continue
@@ -98,13 +99,14 @@ func (m Match) Get(f Field) (FieldMatch, bool) {
 func (m Match) String() string { return string(m.appendText(nil)) }
 
 func (m Match) appendText(to []byte) []byte {
-	proto, covered := m.protocol()
-	to = append(to, proto...)
+	begin := len(to)
+	proto := m.protocol()
+	to = append(to, proto.name...)
 	for c := range m.Fields() {
-		if c.Field < covered {
+		if proto.covers(c.Field) {
 			continue
 		}
-		if len(to) > 0 {
+		if len(to) > begin {
 			to = append(to, ',')
 		}
 		to = c.appendText(to)
@@ -112,28 +114,24 @@ func (m Match) appendText(to []byte) []byte {
 	return to
 }
 
-// protocol returns ovs-ofctl's short word for the match's protocol, and the
-// first field that this word does not cover.
-func (m Match) protocol() (string, Field) {
+// protocol returns ovs-ofctl's word for the match's protocol, the narrowest
+// there is; one without a name where there is none.
+func (m Match) protocol() protocol {
 	ethType, _ := m.Get(EthType)
 	ipProto, _ := m.Get(IPProto)
 	if ethType.Mask != EthType.Full() {
-		return "", EthType
+		return protocol{}
 	}
-	both := protocol{ethType: uint16(ethType.Value.Lo), ipProto: uint8(ipProto.Value.Lo)}
-	if ipProto.Mask == IPProto.Full() {
-		for _, p := range protocols() {
-			if p.ipProto != 0 && p.is(both) {
-				return p.name, IPProto + 1
-			}
-		}
-	}
+	var found protocol
 	for _, p := range protocols() {
-		if p.ipProto == 0 && p.ethType == both.ethType {
-			return p.name, IPProto
+		if uint64(p.ethType) != ethType.Value.Lo {
+			continue
+		}
+		if p.ipProto == 0 && found.name == "" || p.ipProto != 0 && ipProto == Exact(IPProto, Number(uint64(p.ipProto))) {
+			found = p
 		}
 	}
-	return "", EthType
+	return found
 }
 
 // protocol is one of ovs-ofctl's words for an Ethernet type and, where it is
@@ -144,7 +142,10 @@ type protocol struct {
 	ipProto uint8
 }
 
-func (p protocol) is(o protocol) bool { return p.ethType == o.ethType && p.ipProto == o.ipProto }
+// covers reports whether the word stands for the condition on that field.
+func (p protocol) covers(f Field) bool {
+	return p.name != "" && (f == EthType || f == IPProto && p.ipProto != 0)
+}
 
 // The Ethernet types that flows speak of (IEEE 802 numbers).
 const (

@@ -210,7 +210,7 @@ func TestNoLooseDelete(t *testing.T) {
 			for i, line := range written {
 				deletes := strings.HasPrefix(line, "flow delete_strict table=") && strings.Contains(line, ",priority=") && i < len(delta.Delete)
 				adds := strings.HasPrefix(line, "flow add priority=") && strings.Contains(line, ",actions=") && i >= len(delta.Delete)
-				if !deletes && !adds {
+				if deletes == adds || strings.Contains(line, ",,") {
 					t.Fatalf("line %d is neither a strict delete nor an add: %s", i+1, line)
 				}
 			}
