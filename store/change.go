@@ -201,8 +201,11 @@ func (s *Store) unavailable(ctx context.Context, task string, last error) error 
 	if errors.Is(last, errLost) {
 		return &overlay.Refusal{Kind: overlay.Unavailable, Object: object, Cause: task + ": not done in time", Remedy: "try again", Err: err}
 	}
-	return &overlay.Refusal{Kind: overlay.Unavailable, Object: object, Cause: task + ": no answer",
-		Remedy: "check that etcd runs there and that this host reaches it", Err: err}
+	remedy := "check that etcd runs there and that this host reaches it"
+	if strings.HasPrefix(s.endpoints[0], "https:") {
+		remedy += ", and that its certificate and this host's are signed by the CA that the other knows"
+	}
+	return &overlay.Refusal{Kind: overlay.Unavailable, Object: object, Cause: task + ": no answer", Remedy: remedy, Err: err}
 }
 
 // explain says which task an error belongs to; refusals explain themselves.

@@ -12,6 +12,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ovsnet/ovsnet/overlay"
+	"github.com/ovsnet/ovsnet/store/certs"
+	"github.com/ovsnet/ovsnet/store/embedded"
 )
 
 func TestOpenRefuses(t *testing.T) {
@@ -133,6 +135,53 @@ func TestLogin(t *testing.T) {
 	t.Cleanup(func() { _ = wrong.Close() })
 	if err := wrong.CheckSchema(ctx); err == nil || !strings.Contains(err.Error(), "invalid user ID or password") {
 		t.Errorf("with the wrong password: %v", err)
+	}
+}
+
+// TestTLS uses certificates as `ovsnet certs` makes them, both ways.
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	if err := certs.Init(dir, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := certs.Issue(dir, certs.Request{Host: "h1"}); err != nil {
+		t.Fatal(err)
+	}
+	ca, cert, key := filepath.Join(dir, "ca.crt"), filepath.Join(dir, "h1.crt"), filepath.Join(dir, "h1.key")
+	run, err := embedded.Start(callContext(t), embedded.Config{
+		Dir: filepath.Join(t.TempDir(), "etcd"), ListenURL: "https://127.0.0.1:0", CAFile: ca, CertFile: cert, KeyFile: key,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = run.Close() })
+	endpoint := "https://" + run.Endpoint()[strings.Index(run.Endpoint(), "127.0.0.1"):]
+	for name, test := range map[string]struct {
+		cfg     Config
+		refusal string
+	}{
+		"both":           {Config{CAFile: ca, CertFile: cert, KeyFile: key}, ""},
+		"no certificate": {Config{CAFile: ca}, "check that etcd runs there and that this host reaches it, and that its certificate and this host's"},
+		"another CA":     {Config{CertFile: cert, KeyFile: key}, "unknown authority"},
+	} {
+		test.cfg.Endpoints = []string{endpoint}
+		s, err := Open(test.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx := callContext(t)
+		if test.refusal != "" {
+			short, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+			defer cancel()
+			ctx = short
+		}
+		err = s.CheckSchema(ctx)
+		if test.refusal == "" && err != nil || test.refusal != "" && (err == nil || !strings.Contains(err.Error(), test.refusal)) {
+			t.Errorf("%s: %v, want %q", name, err, test.refusal)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

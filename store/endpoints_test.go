@@ -148,3 +148,59 @@ func TestOperatorsNetwork(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 }
+
+// TestGarbageClaims stumbles over claims that nobody can read, or that belong to
+// nothing: the call that needs one says which, and all others work.
+func TestGarbageClaims(t *testing.T) {
+	s := startServer(t)
+	store, node := s.host(t, 1)
+	d := docker{store, node}
+	network := quickNetwork(t, store, node, "web", "10.1.0.0/24")
+	pool := poolOfNetwork(network)
+	for _, key := range []string{
+		nameKey("broken"), nameKey("orphan"), vniKey(firstVNI + 1), vnisPrefix + "none", poolsPrefix + "default/none", poolsPrefix + "default/10.7.0.0/16",
+		addressKey(pool, addr("10.1.0.2")), addressesOf(pool) + "none", pendingOf(node) + "web/none",
+		macKey(network.ID, overlay.MACFromAddr(addr("10.1.0.7"))), vtepKey(addr("192.0.2.9")),
+	} {
+		value := "garbage"
+		if key == nameKey("orphan") {
+			value = `{"v":1,"network":"n0"}`
+		}
+		s.put(t, key, value)
+	}
+	for name, test := range map[string]struct {
+		do  func() error
+		key string
+	}{
+		"broken name": {func() error {
+			_, _, err := d.create(callContext(t), dockerNetwork{id: "d1", ipamName: "broken"})
+			return err
+		}, nameKey("broken")},
+		"orphaned name": {func() error {
+			_, _, err := d.create(callContext(t), dockerNetwork{id: "d1", ipamName: "orphan"})
+			return err
+		}, nameKey("orphan") + ": it claims for network n0, which does not exist"},
+		"broken address": {func() error { _, err := request(t, store, node, network, "10.1.0.2"); return err }, addressKey(pool, addr("10.1.0.2"))},
+		"broken MAC":     {func() error { _, err := d.run(callContext(t), "e7", network, pool, addr("10.1.0.7")); return err }, macsOf(network.ID)},
+		"broken VTEP":    {func() error { return store.Register(callContext(t), testNode(9), testIdentity(9)) }, vtepKey(addr("192.0.2.9"))},
+		"broken VNI": {func() error {
+			_, _, err := d.create(callContext(t), dockerNetwork{id: "d1", ipamName: "shop", vni: firstVNI + 1})
+			return err
+		}, vniKey(firstVNI + 1)},
+		"overlaps a broken subnet": {func() error {
+			_, _, err := d.create(callContext(t), dockerNetwork{id: "d1", subnet: "10.7.1.0/24"})
+			return err
+		}, "it overlaps subnet 10.7.0.0/16"},
+	} {
+		if err := test.do(); !overlay.IsKind(err, overlay.Conflict) || !strings.Contains(err.Error(), test.key) {
+			t.Errorf("%s: %v, want a conflict that names %s", name, err, test.key)
+		}
+	}
+	if e := quickEndpoint(t, store, network, node, 1); e.IPv4 != addr("10.1.0.3") {
+		t.Errorf("a free address beside a broken claim: %s", e.IPv4)
+	}
+	shop, _, err := d.create(callContext(t), dockerNetwork{id: "d1", name: "shop"})
+	if err != nil || shop.VNI != firstVNI+2 {
+		t.Errorf("a new network beside broken claims: %+v, %v", shop, err)
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
@@ -59,8 +61,8 @@ func count(s *overlay.Snapshot) int {
 	return n
 }
 
-// same holds that a view shows what List shows; only are the networks whose
-// endpoints are followed.
+// same holds that this view, or one that follows, shows what List shows; only are
+// the networks whose endpoints are followed.
 func (f *follower) same(s *Store, only ...string) {
 	f.t.Helper()
 	whole, err := s.List(callContext(f.t))
@@ -77,8 +79,10 @@ func (f *follower) same(s *Store, only ...string) {
 			edit.ForgetEndpoints(id)
 		}
 	}
-	if changes := overlay.Diff(edit.Snapshot(), f.last.Snapshot); !changes.Empty() {
-		f.t.Errorf("the view differs from a list: %+v", changes)
+	want := edit.Snapshot()
+	equal := func(v View) bool { return overlay.Diff(want, v.Snapshot).Empty() }
+	if !equal(f.last) {
+		f.until("the view that a list shows", equal)
 	}
 }
 
@@ -190,14 +194,17 @@ func TestWatchRestart(t *testing.T) {
 	one, first := s.host(t, 1)
 	web := quickNetwork(t, one, first, "web", "10.1.0.0/24")
 	quickEndpoint(t, one, web, first, 1)
-	f := follow(t, one, first)
+	w := newWire(t, strings.TrimPrefix(s.url, "http://"))
+	f := follow(t, openURL(t, w.url()), first)
 	before := f.until("first view", func(v View) bool { return v.Connected })
+	w.set(true)
 	s.run.Close()
 	away := f.until("disconnected", func(v View) bool { return !v.Connected })
 	if away.Snapshot != before.Snapshot {
 		t.Error("the last snapshot did not stay")
 	}
 	s.start(t)
+	w.set(false)
 	f.until("connected again", func(v View) bool { return v.Connected })
 	quickEndpoint(t, one, web, first, 2)
 	f.until("news after the restart", func(v View) bool { return v.Snapshot.EndpointCount(web.ID) == 2 })
@@ -245,12 +252,15 @@ func TestWatchAnotherCluster(t *testing.T) {
 	s := startServer(t)
 	one, first := s.host(t, 1)
 	quickNetwork(t, one, first, "web", "10.1.0.0/24")
-	f := follow(t, one, first)
+	w := newWire(t, strings.TrimPrefix(s.url, "http://"))
+	f := follow(t, openURL(t, w.url()), first)
 	f.until("first view", func(v View) bool { return count(v.Snapshot) == 1 })
+	w.set(true)
 	s.run.Close()
 	f.until("disconnected", func(v View) bool { return !v.Connected })
 	s.dir += ".new"
 	s.start(t)
+	w.set(false)
 	f.until("emptied", func(v View) bool { return v.Connected && count(v.Snapshot) == 0 })
 	register(t, one, 1)
 	f.until("registered again", func(v View) bool { _, ok := v.Snapshot.Node(first); return ok })
@@ -302,4 +312,30 @@ func TestListPages(t *testing.T) {
 	if n != nodes || len(view.Problems) > 0 {
 		t.Errorf("%d nodes, problems %v", n, view.Problems)
 	}
+}
+
+// TestWatchEnds holds that nothing of a Watcher outlives its ctx and its Store.
+func TestWatchEnds(t *testing.T) {
+	s := startServer(t)
+	one, first := s.host(t, 1)
+	web := quickNetwork(t, one, first, "web", "10.1.0.0/24")
+	quickEndpoint(t, one, web, first, 1)
+	before := goleak.IgnoreCurrent()
+	ctx, cancel := context.WithCancel(context.Background())
+	other, err := Open(Config{Endpoints: []string{s.url}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := other.Watch(ctx, first)
+	<-w.Views()
+	cancel()
+	for range w.Views() {
+		continue
+	}
+	wantKind(t, w.Follow(callContext(t), web.ID), overlay.Unavailable)
+	w.Unfollow(web.ID)
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	goleak.VerifyNone(t, before)
 }

@@ -1,3 +1,0 @@
-package store
-import "net/netip"
-func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
