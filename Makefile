@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOFLAGS_BUILD := -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
-LINTER := honnef.co/go/tools/cmd/staticcheck
+TOOL := go tool -modfile=tools/go.mod
 
 export CGO_ENABLED := 0
 export GOFLAGS := -buildvcs=false
@@ -28,13 +28,14 @@ test: deps build ## everything: unit, golden, property, fuzz seeds, and end to e
 test-fast: ## the tests that need neither root nor Open vSwitch nor Docker
 	go test -short ./...
 
-lint: ## formatting, vet and the pinned linter
+lint: ## formatting, vet and the pinned linters of tools/go.mod
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
-	go tool -modfile=tools/go.mod staticcheck ./...
+	$(TOOL) staticcheck ./...
+	$(TOOL) errcheck -exclude tools/errcheck.txt ./...
 
 bench: deps build ## the benchmarks, with real Open vSwitch and Docker
-	go test -run '^$$' -bench . -benchtime 3x -timeout 60m ./flows/... ./overlay ./tests/bench
+	go test -run '^$$' -bench . -benchmem -timeout 60m -p 1 ./...
 
 release: ## static binaries, tarballs, .deb packages and checksums in dist/
 	VERSION=$(VERSION) scripts/release
