@@ -28,7 +28,8 @@ func rooms() map[string][]string {
 		"tests/lab/image":    {},
 		"tests/e2e":          {"tests/lab"},
 		"tests/bench":        {"tests/lab"},
-		"tests/kernel":       {"tests/lab"},
+		"tests/kernel":       {"tests/lab", "tests/kernel/vm"},
+		"tests/kernel/vm":    {},
 		"tests/architecture": {},
 	}
 }
