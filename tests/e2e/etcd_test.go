@@ -100,3 +100,13 @@ func (c cluster) snapshot(t *testing.T) *overlay.Snapshot {
 	}
 	return view.Snapshot
 }
+
+// remove deletes one key below root.
+func (c cluster) remove(t *testing.T, key string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), statePatience)
+	defer cancel()
+	if _, err := c.raw.Delete(ctx, root+key); err != nil {
+		t.Fatal(err)
+	}
+}
