@@ -51,7 +51,7 @@ func newEndpoint(request network.CreateEndpointRequest, in overlay.Network) (ove
 	endpoint := overlay.Endpoint{ID: request.EndpointID, Network: in.ID}
 	face := request.Interface
 	if face == nil {
-		return endpoint, malformed{errors.New("Interface is missing")}
+		return endpoint, malformed{errors.New("no Interface is given")}
 	}
 	if face.AddressIPv6 != "" {
 		return endpoint, refuseIPv6()

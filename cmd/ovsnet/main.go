@@ -38,8 +38,11 @@ func main() {
 
 // run executes one command line and returns its exit status.
 func run(ctx context.Context, args []string, out, errs io.Writer) int {
-	app := newApp(out, errs)
-	err := app.RunContext(ctx, flagsFirst(app, args))
+	err := loadEnvironment(settingsFile)
+	if err == nil {
+		app := newApp(out, errs)
+		err = app.RunContext(ctx, flagsFirst(app, args))
+	}
 	if err == nil {
 		return 0
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -227,5 +228,44 @@ func TestEveryCommandHasHelp(t *testing.T) {
 				t.Errorf("%s has no usage", sub.Name)
 			}
 		}
+	}
+}
+
+func TestSettingsFile(t *testing.T) {
+	text := "# comment\n\n; too\nOVSNET_ETCD=https://192.0.2.1:2379\n OVSNET_NODE = \"h 1\" \nOVSNET_EMPTY=\nPATH=/tmp\nOVSNET_ETCD_USER='x'\n"
+	got, err := parseSettings(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"OVSNET_ETCD": "https://192.0.2.1:2379", "OVSNET_NODE": "h 1", "OVSNET_EMPTY": "", "OVSNET_ETCD_USER": "x"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := parseSettings(strings.NewReader("OVSNET_NODE\n")); err == nil {
+		t.Error("a line without a value was accepted")
+	}
+}
+
+func TestEnvironmentWinsOverFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ovsnet")
+	if err := os.WriteFile(path, []byte("OVSNET_NODE=file\nOVSNET_REGION=file\nOVSNET_ETCD_EMBEDDED=/x\nOVSNET_ETCD_LISTEN=http://127.0.0.1:9\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"OVSNET_REGION", "OVSNET_ETCD", "OVSNET_ETCD_EMBEDDED", "OVSNET_ETCD_LISTEN"} {
+		t.Setenv(name, "")
+		if err := os.Unsetenv(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("OVSNET_NODE", "environment")
+	if err := loadEnvironment(path); err != nil {
+		t.Fatal(err)
+	}
+	got := []string{os.Getenv("OVSNET_NODE"), os.Getenv("OVSNET_REGION"), os.Getenv("OVSNET_ETCD")}
+	if diff := cmp.Diff([]string{"environment", "file", "http://127.0.0.1:9"}, got); diff != "" {
+		t.Error(diff)
+	}
+	if err := loadEnvironment(filepath.Join(t.TempDir(), "absent")); err != nil {
+		t.Errorf("an absent file: %v", err)
 	}
 }

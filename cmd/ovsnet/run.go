@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -35,8 +36,9 @@ type settings struct {
 }
 
 // roundTimeout bounds one round of the reconcile loop; a bundle of 50,000 flows
-// takes under a second.
-const roundTimeout = 30 * time.Second
+// takes under a second. It is less than docker.DefaultTimeout, so that a call
+// of Docker's that waits for the loop can tell what kept it.
+const roundTimeout = 15 * time.Second
 
 // runAgent runs the agent until ctx ends or a part of it fails for good. The
 // plugin listens before anything else is up, because Docker asks it at once
@@ -47,7 +49,7 @@ func runAgent(ctx context.Context, s settings, log *slog.Logger) error {
 		return err
 	}
 	if s.etcdDir != "" && len(s.store.Endpoints) == 0 {
-		s.store.Endpoints = []string{s.etcdListen}
+		s.store.Endpoints = []string{embedded.LocalURL(s.etcdListen)}
 	}
 	s.store.Logger = log.With("part", "store")
 	st, err := store.Open(s.store)
@@ -67,6 +69,14 @@ func runAgent(ctx context.Context, s settings, log *slog.Logger) error {
 			return err
 		}
 		defer func() { _ = server.Close() }()
+		group.Go(func() error {
+			select {
+			case <-server.Done():
+				return errors.New("the embedded etcd has ended; its log says why")
+			case <-ctx.Done():
+				return nil
+			}
+		})
 	}
 	group.Go(func() error { return h.run(ctx) })
 	return group.Wait()
