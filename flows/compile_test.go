@@ -148,6 +148,31 @@ func TestFloodReachesEveryoneOnce(t *testing.T) {
 	}
 }
 
+// No packet can match two flows of one priority: which of them it took would be
+// up to chance.
+func TestPrioritiesDecide(t *testing.T) {
+	s := wide(600, 3)
+	list := flows.Compile(s, hostOf(s, "h0000"), route)
+	for i, a := range list {
+		for _, b := range list[i+1:] {
+			if a.Table == b.Table && a.Priority == b.Priority && overlap(a.Match, b.Match) {
+				t.Fatalf("a packet can match both\n%s\n%s", a, b)
+			}
+		}
+	}
+}
+
+// overlap reports whether some packet meets the conditions of both.
+func overlap(a, b flows.Match) bool {
+	for c := range a.Fields() {
+		o, there := b.Get(c.Field)
+		if both := c.Mask.And(o.Mask); there && c.Value.And(both) != o.Value.And(both) {
+			return false
+		}
+	}
+	return true
+}
+
 // Only flows for packets from endpoints here may send into the tunnel.
 func TestNothingGoesBackIntoTheTunnel(t *testing.T) {
 	s := wide(600, 3)

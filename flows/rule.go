@@ -155,8 +155,8 @@ type Why struct {
 
 const (
 	// cookieMagic marks the cookies of ovsnet: "ov" in ASCII.
-	cookieMagic uint64 = 0x6f76
-	hashBits           = 40
+	cookieMagic = 0x6f76
+	hashBits    = 40
 )
 
 // Cookie is what the flow carries in OVS: 16 bits that mark ovsnet, 8 bits of
@@ -169,7 +169,7 @@ func (w Why) Cookie() uint64 {
 		_, _ = h.Write([]byte{0})
 	}
 	sum := h.Sum64()
-	return cookieMagic<<48 | uint64(w.Rule)<<hashBits | (sum^sum>>hashBits)&(1<<hashBits-1)
+	return uint64(cookieMagic)<<48 | uint64(w.Rule)<<hashBits | (sum^sum>>hashBits)&(1<<hashBits-1)
 }
 
 // Ours reports whether a cookie is marked as one of ovsnet's.

@@ -23,8 +23,17 @@ type world struct {
 	host flows.Host
 }
 
+// newWorld has three networks, each with two endpoints here and six elsewhere.
 func newWorld() *world {
-	return &world{edit: overlay.NewSnapshot().Edit(), host: flows.Host{Node: "h1", Tunnel: 1, Ports: map[string]flows.Port{}}}
+	c := newCluster("h1", "h2", "h3", "h4").network("n1", 1, "10.0.0.0/24").network("n2", 2, "10.0.0.0/24").network("n3", 3, "10.0.0.0/24")
+	for i := range 8 {
+		for n := range 3 {
+			c.endpoint(fmt.Sprintf("n%d", n+1), fmt.Sprintf("e%d", 1+(i+2*n)%8), fmt.Sprintf("h%d", 1+i/2))
+		}
+	}
+	return &world{edit: c.edit, host: flows.Host{Node: "h1", Tunnel: 1, Ports: map[string]flows.Port{
+		"e1": {Network: "n1", OFPort: 2}, "e3": {Network: "n2", OFPort: 3}, "e5": {Network: "n3", OFPort: 4},
+	}}}
 }
 
 // step makes one random change.
@@ -86,8 +95,8 @@ func TestUpdatesEqualFreshStart(t *testing.T) {
 		w := newWorld()
 		compiler := flows.NewCompiler(route)
 		table, net := map[flows.Key]flows.Flow{}, 0
-		for range rapid.IntRange(1, 30).Draw(t, "rounds") {
-			for range rapid.IntRange(0, 4).Draw(t, "steps") {
+		for range rapid.IntRange(1, 60).Draw(t, "rounds") {
+			for range rapid.IntRange(0, 3).Draw(t, "steps") {
 				w.step(t)
 			}
 			s := w.edit.Snapshot()

@@ -158,6 +158,22 @@ func TestBundleIsAtomic(t *testing.T) {
 	}
 }
 
+// A flow of ours that somebody gave a time-out would go by itself.
+func TestTimeOutIsADifference(t *testing.T) {
+	s := newSwitch(t)
+	desired := s.apply(world())
+	f := desired[0]
+	s.run("ovs-ofctl", "-O", "OpenFlow15", "add-flow", bridge, fmt.Sprintf("cookie=%#x,%s,hard_timeout=600,actions=%s", f.Cookie, f.Key, f.Actions))
+	change, _ := flows.Diff(slices.Values(desired), s.dump())
+	if len(change.Add) != 1 || change.Add[0] != f || len(change.Delete) != 0 || change.Net != 0 {
+		t.Fatalf("change %+v, want %s again", change, f)
+	}
+	s.reach(desired)
+	if got := s.find(f.Match); got.Options != "" {
+		t.Errorf("still %+v", got)
+	}
+}
+
 // Flows of others come back as foreign, and none is touched.
 func TestForeignFlows(t *testing.T) {
 	s := newSwitch(t)
