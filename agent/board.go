@@ -183,6 +183,9 @@ func (s State) missing(endpoint overlay.Endpoint) (string, error) {
 	if s.Observed.TunnelError != "" {
 		return "", overlay.Refuse(overlay.Unavailable, "tunnel port", "see ovsnet status on this host", "%s", s.Observed.TunnelError)
 	}
+	if s.Err != nil && s.HostID != "" && !s.Observed.Answered {
+		return "ovs-vswitchd does not answer", nil
+	}
 	if s.Err != nil {
 		return "the last round of the reconcile loop failed", nil
 	}

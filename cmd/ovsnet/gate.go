@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 
 	"github.com/ovsnet/ovsnet/agent"
@@ -30,7 +31,7 @@ func (g *gate) open(loop *agent.Loop) {
 // pass waits until the host takes part.
 func (g *gate) pass(ctx context.Context) error {
 	if err := g.member.Wait(ctx); err != nil {
-		return err
+		return g.explain(err)
 	}
 	select {
 	case <-g.started:
@@ -38,6 +39,24 @@ func (g *gate) pass(ctx context.Context) error {
 	case <-ctx.Done():
 		return overlay.Refuse(overlay.Unavailable, "agent", "see ovsnet status", "still starting")
 	}
+}
+
+// explain adds what keeps the loop from working to why the host does not take
+// part, because without a bridge the host has no identity to register.
+func (g *gate) explain(err error) error {
+	select {
+	case <-g.started:
+	default:
+		return err
+	}
+	var refusal *overlay.Refusal
+	state := g.loop.State()
+	if state.HostID != "" || state.Err == nil || !errors.As(err, &refusal) || refusal.Err != nil {
+		return err
+	}
+	told := *refusal
+	told.Err = state.Err
+	return &told
 }
 
 // Follow, WaitEndpoint and Wake make gate a docker.Loop.
