@@ -7,10 +7,10 @@ import (
 	"github.com/ovsnet/ovsnet/flows"
 )
 
-// Each line is a flow that OVS must show again as the parser reads it, so that
-// the names, orders and forms in flows are those of ovs-ofctl.
-func TestVocabularyIsThatOfOVS(t *testing.T) {
-	lines := []string{
+// vocabulary is every field and action that package flows knows, in flows that
+// OVS takes.
+func vocabulary() []string {
+	return []string{
 		"priority=1,reg0=0x1,reg1=0x2,reg2=0x3,reg3=0x4,reg4=0x5,reg5=0x6,reg6=0x7,reg7=0x8 actions=drop",
 		"priority=2,reg8=0x1,reg9=0x2,reg10=0x3,reg11=0x4,reg12=0x5,reg13=0x6,reg14=0x7/0xf,reg15=0 actions=drop",
 		"priority=3,tun_id=0x1000,tun_src=192.0.2.1,tun_dst=192.0.2.0/24,metadata=0x1001000,in_port=1 actions=drop",
@@ -39,8 +39,13 @@ func TestVocabularyIsThatOfOVS(t *testing.T) {
 		"priority=29,icmp6,icmp_type=136 actions=move:NXM_OF_ETH_SRC[]->NXM_NX_ND_TLL[],move:NXM_NX_IPV6_SRC[]->NXM_NX_IPV6_DST[]",
 		"priority=30,icmp6,icmp_type=135 actions=set_field:2001:db8::7->nd_target,set_field:02:42:0a:00:00:01->nd_sll",
 	}
+}
+
+// OVS shows each flow again as the parser reads it, so the names, orders and
+// forms in package flows are those of ovs-ofctl.
+func TestVocabularyIsThatOfOVS(t *testing.T) {
 	s := newSwitch(t)
-	for _, line := range lines {
+	for _, line := range vocabulary() {
 		line = "cookie=0x1, table=60, " + line
 		sent, err := flows.ParseLine(line)
 		if err != nil {
