@@ -340,13 +340,26 @@ func (l *Loop) unfollow(now time.Time) {
 	}
 }
 
-// watchSwitch tells gone each time ovs-vswitchd went away.
+// watchSettle is how long a new connection to ovs-vswitchd gets until it can be
+// relied on to end with it.
+const watchSettle = time.Second
+
+// watchSwitch tells gone each time ovs-vswitchd went away, and once more when
+// it is watched again: it may have been replaced in between.
 func (l *Loop) watchSwitch(ctx context.Context, gone chan<- struct{}) {
 	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
 		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(0))
+	tell := func() {
+		select {
+		case gone <- struct{}{}:
+		default:
+		}
+	}
 	for ctx.Err() == nil {
+		settled := time.AfterFunc(watchSettle, tell)
 		began := time.Now()
 		err := l.parts.Flows.Watch(ctx)
+		settled.Stop()
 		if ctx.Err() != nil {
 			return
 		}
@@ -354,10 +367,7 @@ func (l *Loop) watchSwitch(ctx context.Context, gone chan<- struct{}) {
 			pause.Reset()
 		}
 		l.cfg.Logger.Debug("connection to ovs-vswitchd ended", "error", err)
-		select {
-		case gone <- struct{}{}:
-		default:
-		}
+		tell()
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause.NextBackOff()):
