@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"context"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/ovsnet/ovsnet/agent"
@@ -78,40 +76,6 @@ func setUnderlayMTU(t *testing.T, l *lab.Lab, h *lab.Host, mtu string) {
 		return
 	}
 	run(t, h, "ip", "link", "set", "eth0", "mtu", mtu)
-}
-
-// restartAgent starts the host's agent anew with other options, and where it is to serve waits until it does.
-func restartAgent(t *testing.T, h *lab.Host, o lab.AgentOptions, serves bool) {
-	t.Helper()
-	stopAgent(t, h)
-	if err := h.SetAgent(o); err != nil {
-		t.Fatal(err)
-	}
-	startProcess(t, h, lab.Agent, serves)
-}
-
-func stopAgent(t *testing.T, h *lab.Host) { stopProcess(t, h, lab.Agent) }
-
-func stopProcess(t *testing.T, h *lab.Host, name lab.ProcessName) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), commandPatience)
-	defer cancel()
-	if err := h.Stop(ctx, name, syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func startProcess(t *testing.T, h *lab.Host, name lab.ProcessName, serves bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), commandPatience)
-	defer cancel()
-	err := h.Start(ctx, name)
-	if err == nil && serves {
-		err = h.WaitReady(ctx, name)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // waitUnready waits until the host's agent says that containers cannot join, with all of the words as the reason, and

@@ -8,19 +8,31 @@ import (
 	"github.com/ovsnet/ovsnet/tests/lab"
 )
 
-// stop ends a process of the host as its service manager does.
-func stop(t *testing.T, h *lab.Host, name lab.ProcessName) {
+// restartAgent starts the host's agent anew with other options, and where it is to serve waits until it does.
+func restartAgent(t *testing.T, h *lab.Host, o lab.AgentOptions, serves bool) {
 	t.Helper()
-	end(t, h, name, syscall.SIGTERM)
+	stopAgent(t, h)
+	if err := h.SetAgent(o); err != nil {
+		t.Fatal(err)
+	}
+	startProcess(t, h, lab.Agent, serves)
 }
 
-// kill ends a process of the host at once.
-func kill(t *testing.T, h *lab.Host, name lab.ProcessName) {
+func stopAgent(t *testing.T, h *lab.Host) { stopProcess(t, h, lab.Agent) }
+
+// stopProcess ends a process of the host as its service manager does.
+func stopProcess(t *testing.T, h *lab.Host, name lab.ProcessName) {
 	t.Helper()
-	end(t, h, name, syscall.SIGKILL)
+	endProcess(t, h, name, syscall.SIGTERM)
 }
 
-func end(t *testing.T, h *lab.Host, name lab.ProcessName, sig syscall.Signal) {
+// killProcess ends a process of the host at once.
+func killProcess(t *testing.T, h *lab.Host, name lab.ProcessName) {
+	t.Helper()
+	endProcess(t, h, name, syscall.SIGKILL)
+}
+
+func endProcess(t *testing.T, h *lab.Host, name lab.ProcessName, sig syscall.Signal) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), commandPatience)
 	defer cancel()
@@ -29,15 +41,16 @@ func end(t *testing.T, h *lab.Host, name lab.ProcessName, sig syscall.Signal) {
 	}
 }
 
-// start starts a process of the host and waits until it serves.
-func start(t *testing.T, h *lab.Host, name lab.ProcessName) {
+// startProcess starts a process of the host, and where it is to serve waits until it does.
+func startProcess(t *testing.T, h *lab.Host, name lab.ProcessName, serves bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), commandPatience)
 	defer cancel()
-	if err := h.Start(ctx, name); err != nil {
-		t.Fatal(err)
+	err := h.Start(ctx, name)
+	if err == nil && serves {
+		err = h.WaitReady(ctx, name)
 	}
-	if err := h.WaitReady(ctx, name); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
 }

@@ -83,7 +83,7 @@ func loseAnswers(t *testing.T, l *lab.Lab) []*door {
 		if h == l.Host(2) {
 			args = append(args, "--plugin-socket", behindSocket)
 		}
-		restartAgent(t, h, lab.AgentOptions{Args: args})
+		restartAgent(t, h, lab.AgentOptions{Args: args}, true)
 	}
 	return doors
 }
@@ -306,14 +306,4 @@ func watchEndpoints(t *testing.T, etcd cluster) func() []string {
 		<-done
 		return duplicates
 	}
-}
-
-// restartAgent ends the host's agent as its service manager does and starts it with other options.
-func restartAgent(t *testing.T, h *lab.Host, o lab.AgentOptions) {
-	t.Helper()
-	stop(t, h, lab.Agent)
-	if err := h.SetAgent(o); err != nil {
-		t.Fatal(err)
-	}
-	start(t, h, lab.Agent)
 }
