@@ -146,8 +146,8 @@ func Spoofed(node string, route flows.Route, s State, installed []flows.Installe
 		return 0
 	}
 	drops := map[flows.Key]bool{}
-	for _, f := range flows.Compile(s.Applied, flows.Host{Node: node, Tunnel: s.Observed.Tunnel, Ports: s.Ports}, route) {
-		if f.Why.Rule == flows.Spoofed && f.Why.Endpoint == e.ID {
+	for _, f := range flows.OfNetwork(s.Applied, flows.Host{Node: node, Tunnel: s.Observed.Tunnel, Ports: s.Ports}, route, e.Network, e.ID) {
+		if f.Why.Rule == flows.Spoofed {
 			drops[f.Key] = true
 		}
 	}
