@@ -25,6 +25,14 @@ func audit(t *testing.T, s *server) {
 		t.Errorf("audit: %s: %s", p.Key, p.Reason)
 	}
 	want := expectedClaims(view.Snapshot)
+	for n := range view.Snapshot.MemberNetworks() {
+		for e := range view.Snapshot.Endpoints(n) {
+			_, attached := view.Snapshot.Attachment(n, e.Node)
+			if _, exists := view.Snapshot.Network(n); !exists || !attached {
+				t.Errorf("audit: endpoint %s on %s stays without its network or attachment", e.ID, e.Node)
+			}
+		}
+	}
 	reply, err := s.raw(t).Get(callContext(t), root, clientv3.WithPrefix())
 	if err != nil {
 		t.Fatal(err)

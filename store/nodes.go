@@ -140,28 +140,44 @@ func (s *Store) RemoveNode(ctx context.Context, name string) error {
 	if err := s.refuseAlive(ctx, name); err != nil {
 		return err
 	}
-	networks, err := s.dockerNetworks(ctx, name)
-	if err != nil {
-		return err
-	}
-	for _, id := range networks {
-		if err := s.Detach(ctx, name, id); err != nil {
-			return err
-		}
-	}
 	seen := false
-	_, err = s.update(ctx, fmt.Sprintf("remove node %q", name), func(ctx context.Context, c *change) error {
-		node, err := fetch[nodeRecord](ctx, s, nodeKey(name))
+	for again := true; again; {
+		networks, err := s.dockerNetworks(ctx, name)
 		if err != nil {
 			return err
 		}
-		if !node.exists() {
-			if seen {
-				return nil
+		for _, id := range networks {
+			if err := s.Detach(ctx, name, id); err != nil {
+				return err
 			}
+		}
+		if again, err = s.dropNode(ctx, name, &seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropNode removes the record and claims of a host that is in no network. It
+// reports whether the host got into one meanwhile. seen remembers over all tries
+// that the host was there.
+func (s *Store) dropNode(ctx context.Context, name string, seen *bool) (attached bool, err error) {
+	_, err = s.update(ctx, fmt.Sprintf("remove node %q", name), func(ctx context.Context, c *change) error {
+		found, _, err := s.read(ctx, get(nodeKey(name)), getKeys(dockerOf(name)))
+		if err != nil {
+			return err
+		}
+		node, err := only[nodeRecord](nodeKey(name), found[0])
+		if err != nil {
+			return err
+		}
+		if !node.exists() && !*seen {
 			return overlay.Refuse(overlay.Missing, fmt.Sprintf("node %q", name), "see ovsnet node ls", "no such node")
 		}
-		seen = true
+		*seen = true
+		if attached = len(found[1]) > 0; attached || !node.exists() {
+			return nil
+		}
 		if err := s.claimVTEPs(ctx, c, node.value.VTEPs, overlay.Node{Name: name}); err != nil {
 			return err
 		}
@@ -171,7 +187,7 @@ func (s *Store) RemoveNode(ctx context.Context, name string) error {
 		c.removeAll(pendingOf(name))
 		return nil
 	})
-	return err
+	return attached, err
 }
 
 // refuseAlive refuses the removal of a host that another agent runs.

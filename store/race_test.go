@@ -18,7 +18,7 @@ import (
 func (s *server) injured(t *testing.T, number int, rate float64, seed uint64) docker {
 	t.Helper()
 	store := quick(s.open(t))
-	(&faults{dice: rand.New(rand.NewPCG(seed, uint64(number))), rate: rate}).injure(store)
+	meddle(store, &faults{dice: rand.New(rand.NewPCG(seed, uint64(number))), rate: rate / 2})
 	register(t, store, number)
 	return docker{store, nodeName(number)}
 }

@@ -172,72 +172,102 @@ func wantKind(t testing.TB, err error, kind overlay.Kind) {
 	}
 }
 
-// faults makes calls fail: of the transactions that write, rate are answered with
-// an error, half of them after they happened; of the others a tenth as many.
+// meddler does something before and after every transaction of a store; an error
+// is what the store gets instead of the transaction, or of its answer.
+type meddler interface {
+	before(writes bool) error
+	after(writes bool) error
+}
+
+// meddle puts the meddler between the store and etcd.
+func meddle(s *Store, m meddler) {
+	dial := s.dial
+	s.dial = func(ctx context.Context) (*clientv3.Client, error) {
+		client, err := dial(ctx)
+		if err == nil {
+			client.KV = meddledKV{client.KV, m}
+		}
+		return client, err
+	}
+}
+
+type meddledKV struct {
+	clientv3.KV
+	meddler meddler
+}
+
+func (k meddledKV) Txn(ctx context.Context) clientv3.Txn {
+	return &meddledTxn{Txn: k.KV.Txn(ctx), meddler: k.meddler}
+}
+
+type meddledTxn struct {
+	clientv3.Txn
+	meddler meddler
+	writes  bool
+}
+
+func (x *meddledTxn) If(c ...clientv3.Cmp) clientv3.Txn  { x.Txn = x.Txn.If(c...); return x }
+func (x *meddledTxn) Else(o ...clientv3.Op) clientv3.Txn { x.Txn = x.Txn.Else(o...); return x }
+
+func (x *meddledTxn) Then(o ...clientv3.Op) clientv3.Txn {
+	x.writes = slices.ContainsFunc(o, func(op clientv3.Op) bool { return !op.IsGet() })
+	x.Txn = x.Txn.Then(o...)
+	return x
+}
+
+func (x *meddledTxn) Commit() (*clientv3.TxnResponse, error) {
+	if err := x.meddler.before(x.writes); err != nil {
+		return nil, err
+	}
+	reply, err := x.Txn.Commit()
+	if lost := x.meddler.after(x.writes); lost != nil {
+		return nil, lost
+	}
+	return reply, err
+}
+
+// faults makes transactions fail: of those that write, rate fail before they
+// happen and as many lose their answer; of the others a tenth as many.
 type faults struct {
 	mu   sync.Mutex
 	dice *rand.Rand
 	rate float64
 }
 
-func (f *faults) roll(writes bool) (before, after bool) {
+func (f *faults) before(writes bool) error { return f.roll(writes) }
+func (f *faults) after(writes bool) error  { return f.roll(writes) }
+
+func (f *faults) roll(writes bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n, rate := f.dice.Float64(), f.rate
+	rate := f.rate
 	if !writes {
 		rate /= 10
 	}
-	return n < rate/2, n < rate
-}
-
-// injure puts the faults between the store and etcd.
-func (f *faults) injure(s *Store) {
-	dial := s.dial
-	s.dial = func(ctx context.Context) (*clientv3.Client, error) {
-		client, err := dial(ctx)
-		if err == nil {
-			client.KV = faultyKV{client.KV, f}
-		}
-		return client, err
+	if f.dice.Float64() < rate {
+		return status.Error(codes.Unavailable, "injected: connection lost")
 	}
+	return nil
 }
 
-type faultyKV struct {
-	clientv3.KV
-	faults *faults
+// interruption does something once: before the transaction after so many others,
+// or, with skip below 0, before the first that writes, when all was read that it
+// stands on.
+type interruption struct {
+	skip int
+	do   func()
+	done bool
 }
 
-func (k faultyKV) Txn(ctx context.Context) clientv3.Txn {
-	return &faultyTxn{Txn: k.KV.Txn(ctx), faults: k.faults}
-}
-
-type faultyTxn struct {
-	clientv3.Txn
-	faults *faults
-	writes bool
-}
-
-func (x *faultyTxn) If(c ...clientv3.Cmp) clientv3.Txn  { x.Txn = x.Txn.If(c...); return x }
-func (x *faultyTxn) Else(o ...clientv3.Op) clientv3.Txn { x.Txn = x.Txn.Else(o...); return x }
-
-func (x *faultyTxn) Then(o ...clientv3.Op) clientv3.Txn {
-	x.writes = slices.ContainsFunc(o, func(op clientv3.Op) bool { return !op.IsGet() })
-	x.Txn = x.Txn.Then(o...)
-	return x
-}
-
-func (x *faultyTxn) Commit() (*clientv3.TxnResponse, error) {
-	lost := status.Error(codes.Unavailable, "injected: connection lost")
-	before, after := x.faults.roll(x.writes)
-	if before {
-		return nil, lost
+func (i *interruption) before(writes bool) error {
+	if i.skip--; !i.done && (i.skip == -1 || i.skip < -1 && writes) {
+		i.done = true
+		i.do()
 	}
-	reply, err := x.Txn.Commit()
-	if after && err == nil {
-		return nil, lost
-	}
-	return reply, err
+	return nil
 }
+
+func (i *interruption) after(bool) error { return nil }
 
 // wire is a TCP connection to the server that can be cut.
 type wire struct {
