@@ -30,8 +30,8 @@ const (
 	namesPrefix = root + "names/"
 	// vnis/NUMBER: claim of a VXLAN network identifier by a network.
 	vnisPrefix = root + "vnis/"
-	// spaces/SPACE: no meaning but its revision, which every claim of a subnet
-	// in that address space compares and bumps.
+	// spaces/SPACE: leased; no meaning but its revision, which every claim of a
+	// subnet in that address space compares and bumps.
 	spacesPrefix = root + "spaces/"
 	// pools/SPACE/SUBNET: claim of a subnet; leased until a network binds it.
 	poolsPrefix = root + "pools/"
