@@ -79,11 +79,11 @@ func loseAnswers(t *testing.T, l *lab.Lab) []*door {
 	for _, h := range l.Hosts() {
 		d := openDoor(t, h, h, etcdAddress, func() bool { return rand.N(loseOneIn) == 0 })
 		doors = append(doors, d)
-		args := []string{"--etcd", d.url(), "--grace", "5s"}
+		args := []string{"--grace", "5s"}
 		if h == l.Host(2) {
 			args = append(args, "--plugin-socket", behindSocket)
 		}
-		restartAgent(t, h, lab.AgentOptions{Args: args}, true)
+		restartAgent(t, h, lab.AgentOptions{Etcd: d.url(), Args: args}, true)
 	}
 	return doors
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ func TestAgentDies(t *testing.T) {
 			if victim != l.Host(1) {
 				eventually(t, "its sign of life is gone", func() (string, bool) {
 					alive := etcd.keys(t, "alive/")
-					return state("%v", alive), alive[victim.Name] == ""
+					return fmt.Sprint(alive), alive[victim.Name] == ""
 				})
 			}
 			eventually(t, "three lease times are over", func() (string, bool) {
@@ -54,7 +55,7 @@ func TestAgentDies(t *testing.T) {
 			startProcess(t, victim, lab.Agent, true)
 			eventually(t, "the agent has looked at all flows and its sign of life is back", func() (string, bool) {
 				alive := etcd.keys(t, "alive/")
-				return state("%v", alive), alive[victim.Name] != ""
+				return fmt.Sprint(alive), alive[victim.Name] != ""
 			})
 			traffic.unharmed(t)
 			for _, h := range l.Hosts() {

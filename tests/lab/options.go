@@ -85,6 +85,8 @@ type AgentOptions struct {
 	Binary string
 	// Args follow the lab's own, and so win over them.
 	Args []string
+	// Etcd is the URL by which the agent reaches etcd in place of the lab's; among Args --etcd would come beside it.
+	Etcd string
 	// Env are NAME=VALUE settings beside the lab's own.
 	Env []string
 }

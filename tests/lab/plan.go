@@ -180,10 +180,12 @@ func (p Plan) dockerd(h HostPlan) ProcessPlan {
 func (p Plan) agent(h HostPlan) ProcessPlan {
 	own := p.Agents[h.Name]
 	argv := []string{or(own.Binary, p.Binaries.Ovsnet), "agent", "--node", h.Name, "--vtep", h.Address.Addr().String(), "--datapath", string(p.Datapath)}
-	if p.Etcd == EtcdEmbedded && h.Name == "h1" {
+	embedded := p.Etcd == EtcdEmbedded && h.Name == "h1"
+	if embedded {
 		argv = append(argv, "--etcd-embedded", filepath.Join(h.Dir, "etcd"), "--etcd-listen", p.etcdURL())
-	} else {
-		argv = append(argv, "--etcd", p.etcdURL())
+	}
+	if !embedded || own.Etcd != "" {
+		argv = append(argv, "--etcd", or(own.Etcd, p.etcdURL()))
 	}
 	argv = append(argv, "--etcd-ca", certsInside+"/ca.crt", "--etcd-cert", certsInside+"/host.crt", "--etcd-key", certsInside+"/host.key",
 		"--log-level", "debug")
