@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# Which end-to-end tests test-kernel runs, as a pattern of go test.
+KERNEL_TESTS ?= .
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOFLAGS_BUILD := -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 TOOL := go tool -modfile=tools/go.mod
@@ -25,6 +27,15 @@ demo: deps build ## two hosts, one network, containers that talk across; then al
 test: deps build ## everything: unit, golden, property, fuzz seeds, and end to end in the lab
 	go test -count=1 -timeout 50m -p 1 ./...
 
+# The tests' programs are as they would be outside; only their time-outs know that the processor is emulated.
+test-kernel: deps build ## the end-to-end tests on the kernel's datapath, in an emulated virtual machine
+	scripts/deps-kernel
+	go test -tags emulated -count=1 -timeout 30m ./tests/kernel/...
+	go build $(GOFLAGS_BUILD) -o bin/ovsnet-vm ./tests/kernel
+	go test -tags emulated -c -o bin/e2e.test ./tests/e2e
+	cd tests/e2e && ../../bin/ovsnet-vm -timeout 2h -memory 8192 -tmpfs /var/lib/ovsnet-lab -env CI=true -- \
+		sh -ec 'modprobe openvswitch; modprobe vport-vxlan; exec ../../bin/e2e.test -test.v -test.timeout 110m -test.run "$(KERNEL_TESTS)"'
+
 test-fast: ## the tests that need neither root nor Open vSwitch nor Docker
 	go test -short ./...
 
@@ -43,4 +54,4 @@ release: ## static binaries, tarballs, .deb packages and checksums in dist/
 clean: ## remove what the other targets built
 	rm -rf bin dist
 
-.PHONY: help build deps demo test test-fast lint bench release clean
+.PHONY: help build deps demo test test-kernel test-fast lint bench release clean

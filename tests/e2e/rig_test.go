@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	upPatience      = 2 * time.Minute
-	commandPatience = 40 * time.Second
-	statePatience   = 15 * time.Second
+	upPatience      = slowness * 2 * time.Minute
+	commandPatience = slowness * 40 * time.Second
+	statePatience   = slowness * 15 * time.Second
 	pollStep        = 20 * time.Millisecond
 	// logTail is how much of each agent's log a failed test prints, in bytes.
 	logTail = 6000
