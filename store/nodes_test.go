@@ -124,7 +124,7 @@ func TestRegisterTwins(t *testing.T) {
 func TestKeepAlive(t *testing.T) {
 	s := startServer(t)
 	store, node := s.host(t, 1)
-	live(t, store, node, testIdentity(1))
+	stop := live(t, store, node, testIdentity(1))
 	raw := s.raw(t)
 	leases, err := raw.Leases(callContext(t))
 	if err != nil {
@@ -138,6 +138,7 @@ func TestKeepAlive(t *testing.T) {
 	eventually(t, func() (bool, string) {
 		return len(s.keys(t, aliveKey(node))) == 1, "no sign of life after its lease ended"
 	})
+	stop()
 
 	ended := make(chan error, 1)
 	go func() { ended <- store.KeepAlive(callContext(t), node, testIdentity(1), time.Second) }()
