@@ -27,6 +27,9 @@ func TestUninstall(t *testing.T) {
 	t.Run("a host without containers", func(t *testing.T) {
 		uninstalls(t, c, h2)
 		waitUnready(t, h2, "being taken out of the cluster")
+		if code := exitCode(t, h2, "ovsnet", "status"); code != 1 {
+			t.Errorf("ovsnet status of a host that cannot run containers: exit status %d", code)
+		}
 	})
 	t.Run("the host with the cluster's etcd", func(t *testing.T) {
 		comeBack(t, h2)
