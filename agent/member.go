@@ -33,7 +33,13 @@ type Membership struct {
 	mu      sync.Mutex
 	blocked error
 	changed chan struct{}
+	// conflict is since when another host stands in the way; zero when none does.
+	conflict time.Time
 }
+
+// conflictGrace is how long a conflict may be this host's own past: after a
+// quick reboot its old sign of life has not expired yet.
+const conflictGrace = 15 * time.Second
 
 // NewMembership returns a Membership that is blocked until Run registered.
 func NewMembership(registry Registry, log *slog.Logger) *Membership {
@@ -49,13 +55,14 @@ func (m *Membership) Blocked() error {
 }
 
 // Wait returns nil once the host takes part. It returns the reason when ctx
-// ends, and at once when the reason is that another host stands in the way.
+// ends, and at once when another host has stood in the way for a while.
 func (m *Membership) Wait(ctx context.Context) error {
 	for {
 		m.mu.Lock()
 		blocked, changed := m.blocked, m.changed
+		lasting := !m.conflict.IsZero() && time.Since(m.conflict) > conflictGrace
 		m.mu.Unlock()
-		if blocked == nil || overlay.IsKind(blocked, overlay.Conflict) {
+		if blocked == nil || lasting {
 			return blocked
 		}
 		select {
@@ -70,6 +77,12 @@ func (m *Membership) set(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.blocked = err
+	switch {
+	case !overlay.IsKind(err, overlay.Conflict):
+		m.conflict = time.Time{}
+	case m.conflict.IsZero():
+		m.conflict = time.Now()
+	}
 	close(m.changed)
 	m.changed = make(chan struct{})
 }

@@ -8,6 +8,29 @@ import (
 	"github.com/moby/moby/client"
 )
 
+// driverName is what Docker calls our driver: the name of the plugin's socket.
+const driverName = "ovsnet"
+
+// DriverNetworks asks Docker's API at that address for the networks of our
+// driver, and returns their Docker IDs. Like ContainerNames it is never called
+// inside a plugin call.
+func DriverNetworks(ctx context.Context, address string) (map[string]bool, error) {
+	api, err := client.New(client.WithHost(address))
+	if err != nil {
+		return nil, fmt.Errorf("reach Docker at %s: %w", address, err)
+	}
+	defer func() { _ = api.Close() }()
+	answer, err := api.NetworkList(ctx, client.NetworkListOptions{Filters: make(client.Filters).Add("driver", driverName)})
+	if err != nil {
+		return nil, fmt.Errorf("ask Docker for its networks: %w", err)
+	}
+	ids := make(map[string]bool, len(answer.Items))
+	for _, n := range answer.Items {
+		ids[n.ID] = true
+	}
+	return ids, nil
+}
+
 // ContainerNames asks Docker's API at that address which containers are in the
 // networks with those Docker IDs, and returns their names by endpoint ID. It is
 // never called inside a plugin call: Docker would wait for itself. Networks

@@ -186,5 +186,13 @@ func (peers) Resolve(ctx context.Context, addrs []netip.Addr) error {
 	return tunnel.ResolvePeers(ctx, addrs)
 }
 
+// dockerAPI makes the address of Docker's API an agent.Docker.
+type dockerAPI string
+
+// Networks returns the Docker IDs of the networks that use our driver.
+func (d dockerAPI) Networks(ctx context.Context) (map[string]bool, error) {
+	return docker.DriverNetworks(ctx, string(d))
+}
+
 // errNoVTEP is what the underlay's MTU is unknown for.
 var errNoVTEP = errors.New("this host has no VTEP address yet")

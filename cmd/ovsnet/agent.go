@@ -28,7 +28,7 @@ func agentCommand() *cli.Command {
 		&cli.DurationFlag{Name: "full-every", Usage: "how often all flows are compared though nothing hints at a difference", EnvVars: env("FULL_EVERY"), Value: time.Minute},
 		&cli.StringFlag{Name: "log-level", Usage: "`LEVEL`: debug, info, warn or error", EnvVars: env("LOG_LEVEL"), Value: "info"},
 		&cli.StringFlag{Name: "log-format", Usage: "`FORMAT`: text or json", EnvVars: env("LOG_FORMAT"), Value: "text"},
-		socketFlag(),
+		dockerFlag(), socketFlag(),
 	}
 	flags = append(flags, ovsFlags()...)
 	flags = append(flags, etcdFlags()...)
@@ -55,7 +55,7 @@ func agentCommand() *cli.Command {
 func readSettings(c *cli.Context) (settings, error) {
 	s := settings{
 		node: c.String("node"), region: c.String("region"), datapath: c.String("datapath"), bridge: c.String("bridge"),
-		ovsdb: c.String("ovsdb"), ovsRunDir: c.String("ovs-rundir"), socket: c.String("socket"), pluginSocket: c.String("plugin-socket"),
+		ovsdb: c.String("ovsdb"), ovsRunDir: c.String("ovs-rundir"), socket: c.String("socket"), docker: c.String("docker"), pluginSocket: c.String("plugin-socket"),
 		etcdDir: c.String("etcd-embedded"), etcdListen: c.String("etcd-listen"), store: storeConfig(c),
 		aliveTTL: c.Duration("alive-ttl"), grace: c.Duration("grace"), fullEvery: c.Duration("full-every"),
 	}

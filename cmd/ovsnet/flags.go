@@ -32,6 +32,10 @@ func socketFlag() cli.Flag {
 	return &cli.StringFlag{Name: "socket", Usage: "the agent's control socket `PATH`", EnvVars: env("SOCKET"), Value: "/run/ovsnet/ovsnet.sock"}
 }
 
+func dockerFlag() cli.Flag {
+	return &cli.StringFlag{Name: "docker", Usage: "`ADDRESS` of Docker's API, asked for names and forgotten networks", EnvVars: env("DOCKER"), Value: "unix:///var/run/docker.sock"}
+}
+
 func outputFlag() cli.Flag {
 	return &cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FORMAT`: text, wide or json", EnvVars: env("OUTPUT"), Value: "text",
 		Action: func(_ *cli.Context, format string) error {

@@ -25,14 +25,14 @@ import (
 
 // settings are the agent's flags as values.
 type settings struct {
-	node, region, datapath, bridge         string
-	ovsdb, ovsRunDir, socket, pluginSocket string
-	etcdDir, etcdListen                    string
-	vteps                                  []netip.Addr
-	vxlanPort                              uint16
-	addressPool                            netip.Prefix
-	aliveTTL, grace, fullEvery             time.Duration
-	store                                  store.Config
+	node, region, datapath, bridge                 string
+	ovsdb, ovsRunDir, socket, pluginSocket, docker string
+	etcdDir, etcdListen                            string
+	vteps                                          []netip.Addr
+	vxlanPort                                      uint16
+	addressPool                                    netip.Prefix
+	aliveTTL, grace, fullEvery                     time.Duration
+	store                                          store.Config
 }
 
 // roundTimeout bounds one round of the reconcile loop; a bundle of 50,000 flows
@@ -175,6 +175,14 @@ func (h *host) run(ctx context.Context) error {
 	h.gate.open(loop)
 	group, workCtx := errgroup.WithContext(workCtx)
 	group.Go(func() error { loop.Run(workCtx); return nil })
+	group.Go(func() error {
+		forgotten := agent.Forgotten{
+			Node: node.Name, Grace: h.settings.grace, State: loop.State, Docker: dockerAPI(h.settings.docker), Store: h.store,
+			Logger: h.log.With("part", "docker"),
+		}
+		forgotten.Run(workCtx)
+		return nil
+	})
 	group.Go(func() error {
 		if id, err := loop.HostID(workCtx); err == nil {
 			h.member.Run(workCtx, node, id)

@@ -21,9 +21,8 @@ func uninstallCommand() *cli.Command {
 	hostname, _ := os.Hostname()
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "node", Usage: "`NAME` of this host, where its agent cannot be asked", EnvVars: env("NODE"), Value: hostname},
-		&cli.StringFlag{Name: "docker", Usage: "Docker's API socket, to name containers", EnvVars: env("DOCKER"), Value: "unix:///var/run/docker.sock"},
 		&cli.BoolFlag{Name: "force", Usage: "cut off containers that still use this host's networks"},
-		socketFlag(),
+		dockerFlag(), socketFlag(),
 	}
 	flags = append(append(flags, ovsFlags()...), etcdFlags()...)
 	return &cli.Command{
