@@ -17,9 +17,10 @@ const beats = 3
 
 // KeepAlive holds the host's sign of life until ctx ends, and then takes it
 // back. A lease that ended while etcd was away is granted anew. It returns early
-// when another machine has the key (Conflict) or the host's record is gone
-// (Missing): then the host must register again. ttl is at least a second; etcd
-// may raise it to its own smallest lease.
+// when another machine has the key or the schema keeps this build out
+// (Conflict), or the host's record is gone (Missing): then the host must
+// register again. ttl is at least a second; etcd may raise it to its own
+// smallest lease.
 func (s *Store) KeepAlive(ctx context.Context, node string, id Identity, ttl time.Duration) error {
 	h := &heartbeat{store: s, node: node, id: id, ttl: max(ttl, time.Second), since: time.Now().UTC().Truncate(time.Second)}
 	defer h.stop(ctx)
@@ -54,9 +55,13 @@ func (h *heartbeat) beat(ctx context.Context) error {
 		if err := h.renew(ctx); err != nil {
 			return err
 		}
-		found, _, err := h.store.read(ctx, get(aliveKey(h.node)), clientv3.OpGet(nodeKey(h.node), clientv3.WithKeysOnly()))
+		found, _, err := h.store.read(ctx, get(aliveKey(h.node)), clientv3.OpGet(nodeKey(h.node), clientv3.WithKeysOnly()), clientv3.OpGet(schemaKey, clientv3.WithKeysOnly()))
 		if err != nil {
 			return err
+		}
+		// A beat mostly writes nothing, so it would not meet a schema that forbids it.
+		if !h.store.schemaStands(h.store.schema.Load(), found[2]) {
+			return errLost
 		}
 		alive, err := only[Alive](aliveKey(h.node), found[0])
 		if err != nil {

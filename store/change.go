@@ -122,9 +122,7 @@ func (s *Store) commit(ctx context.Context, c change, schema int64) (int64, erro
 	if reply.Succeeded {
 		return reply.Header.Revision, nil
 	}
-	if found := reply.Responses[0].GetResponseRange().Kvs; len(found) == 0 || found[0].ModRevision != schema {
-		s.schema.CompareAndSwap(schema, 0)
-	}
+	s.schemaStands(schema, reply.Responses[0].GetResponseRange().Kvs)
 	return 0, errLost
 }
 

@@ -120,7 +120,8 @@ func TestRegisterTwins(t *testing.T) {
 	}
 }
 
-// TestKeepAlive takes the lease and the record away under a host that lives.
+// TestKeepAlive takes the lease, the record and the schema away under a host that
+// lives.
 func TestKeepAlive(t *testing.T) {
 	s := startServer(t)
 	store, node := s.host(t, 1)
@@ -147,6 +148,11 @@ func TestKeepAlive(t *testing.T) {
 	}
 	wantKind(t, <-ended, overlay.Missing)
 	register(t, store, 1)
+
+	go func() { ended <- store.KeepAlive(callContext(t), node, testIdentity(1), time.Second) }()
+	eventually(t, func() (bool, string) { return len(s.keys(t, aliveKey(node))) == 1, "not alive" })
+	s.put(t, schemaKey, `{"v":1,"version":3,"oldest_reader":2}`)
+	wantKind(t, <-ended, overlay.Conflict)
 }
 
 func TestRemoveNode(t *testing.T) {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ovsnet/ovsnet/overlay"
@@ -47,6 +48,16 @@ func (s *Store) checkedSchema(ctx context.Context) (int64, error) {
 	}
 	s.schema.Store(found.rev)
 	return found.rev, nil
+}
+
+// schemaStands reports whether the schema record that was found is still the
+// one that was checked at that revision; another one is checked anew.
+func (s *Store) schemaStands(checked int64, found []*mvccpb.KeyValue) bool {
+	if len(found) > 0 && found[0].ModRevision == checked {
+		return true
+	}
+	s.schema.CompareAndSwap(checked, 0)
+	return false
 }
 
 // createSchema writes the first record. Its caller always tries again, since
