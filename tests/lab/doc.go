@@ -16,7 +16,7 @@
 // Machine, link to the underlay, ovsdb-server, ovs-vswitchd; then dockerd and the agent at the same time, as the agent
 // must not need Docker, nor Docker the agent. Hosts come up at the same time; the net machine comes first. What each
 // process is called with is computed by [NewPlan], a pure function of [Options]; the rest of the package carries the
-// plan out. Nothing restarts a process that ended: tests end them on purpose, and start them again.
+// plan out. Nothing restarts a process of a lab that is up: tests end them on purpose, and start them again.
 //
 // On the netdev datapath an OVS tunnel needs its address on an OVS bridge. There the underlay link is a port of br-phy
 // and the address is br-phy's, as on hosts with OVS-DPDK. The kernel also sees the frames of that link; that its own

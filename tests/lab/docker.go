@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 )
 
 // ImageName is the image that every dockerd of a lab has. Its default command sleeps until it is told to stop.
@@ -34,6 +35,23 @@ func (h *Host) docker() engine {
 		return d.DialContext(ctx, "unix", path)
 	}
 	return engine{client: http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
+}
+
+// dockerTries bounds how often dockerd is started on the way up, containerdLate is what it says when it has given up on
+// its containerd. It waits 15 s for that, which a machine that starts many hosts at once may not keep; a real host's
+// systemd starts it again too.
+const (
+	dockerTries    = 5
+	containerdLate = "timeout waiting for containerd to start"
+)
+
+func (h *Host) startDocker(ctx context.Context) error {
+	for try := 1; ; try++ {
+		err := h.startReady(ctx, Dockerd)
+		if err == nil || try == dockerTries || h.Running(Dockerd) || !strings.Contains(err.Error(), containerdLate) {
+			return err
+		}
+	}
 }
 
 func (e engine) ping(ctx context.Context) error {

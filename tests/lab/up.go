@@ -249,7 +249,7 @@ func (b builder) host(ctx context.Context, h *Host, imageBuilt <-chan struct{}) 
 }
 
 func (b builder) docker(ctx context.Context, h *Host, imageBuilt <-chan struct{}) error {
-	if err := b.progress.step(h.Name, "dockerd", func() error { return h.startReady(ctx, Dockerd) }); err != nil {
+	if err := b.progress.step(h.Name, "dockerd", func() error { return h.startDocker(ctx) }); err != nil {
 		return err
 	}
 	return b.progress.step(h.Name, "image loaded", func() error {

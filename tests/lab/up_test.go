@@ -394,3 +394,34 @@ func TestDocker(t *testing.T) {
 	}
 	expectNothingLeft(t, before, o, were)
 }
+
+// The hosts find programs beside the project's own first, so a dockerd there stands in for the engine's.
+func TestDockerThatGivesUp(t *testing.T) {
+	for name, c := range map[string]struct {
+		says  string
+		tries int
+	}{
+		"on its containerd": {says: "failed to start containerd: " + containerdLate, tries: dockerTries},
+		"on anything else":  {says: "no space left", tries: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := options(t)
+			o.Hosts, o.NoDocker = 1, false
+			dir := t.TempDir()
+			o.Binaries.Ovsnet = filepath.Join(dir, "ovsnet")
+			script := "#!/bin/sh\necho try >>" + dir + "/tries\necho '" + c.says + "'\nexit 1\n"
+			if err := os.WriteFile(filepath.Join(dir, "dockerd"), []byte(script), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			takeDownLater(t, o)
+			_, err := Up(bounded(t), o)
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v", err)
+			}
+			tries, err := os.ReadFile(filepath.Join(dir, "tries"))
+			if err != nil || strings.Count(string(tries), "try") != c.tries {
+				t.Errorf("started %d times, %v; want %d", strings.Count(string(tries), "try"), err, c.tries)
+			}
+		})
+	}
+}
