@@ -78,6 +78,9 @@ func labName(test string) string {
 
 func printLogs(t *testing.T, l *lab.Lab) {
 	t.Helper()
+	if l.Plan.NoAgent {
+		return
+	}
 	for _, h := range l.Hosts() {
 		text, err := h.Log(lab.Agent)
 		if err != nil {
