@@ -64,24 +64,16 @@ func endpointCommand() *cli.Command {
 	return &cli.Command{
 		Name: "endpoint", Usage: "the containers' places in networks",
 		Subcommands: []*cli.Command{
-			{Name: "ls", Usage: "list endpoints", Flags: append(flags, network), Action: withStore(listEndpoints)},
+			{Name: "ls", Usage: "list endpoints", Flags: append(flags, network), Action: withView(listEndpoints)},
 			{
 				Name: "inspect", Usage: "show one endpoint with its packets, bytes and drops", ArgsUsage: "ENDPOINT (ID, name, IP or MAC address)",
-				Flags: append(flags, network, socketFlag()), Action: withStore(inspectEndpoint),
+				Flags: append(flags, network, socketFlag()), Action: withView(inspectEndpoint, "ENDPOINT"),
 			},
 		},
 	}
 }
 
-func listEndpoints(ctx context.Context, c *cli.Context, s *store.Store) error {
-	if err := exactArgs(c); err != nil {
-		return err
-	}
-	view, err := s.List(ctx)
-	if err != nil {
-		return err
-	}
-	defer warnProblems(c, view)
+func listEndpoints(_ context.Context, c *cli.Context, view store.View) error {
 	now := time.Now()
 	return printList(c, endpointRows(view, c.String("network")), []column[endpointRow]{
 		{title: "id", cell: func(e endpointRow) string { return overlay.ShortID(e.ID) }},
@@ -94,14 +86,7 @@ func listEndpoints(ctx context.Context, c *cli.Context, s *store.Store) error {
 	})
 }
 
-func inspectEndpoint(ctx context.Context, c *cli.Context, s *store.Store) error {
-	if err := exactArgs(c, "ENDPOINT"); err != nil {
-		return err
-	}
-	view, err := s.List(ctx)
-	if err != nil {
-		return err
-	}
+func inspectEndpoint(ctx context.Context, c *cli.Context, view store.View) error {
 	row, err := findEndpoint(view, c.Args().First(), c.String("network"))
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -81,4 +82,21 @@ func withStore(do func(ctx context.Context, c *cli.Context, s *store.Store) erro
 		defer cancel()
 		return do(ctx, c, s)
 	}
+}
+
+// withView runs a command that shows the cluster; args name its arguments.
+func withView(do func(ctx context.Context, c *cli.Context, view store.View) error, args ...string) cli.ActionFunc {
+	return withStore(func(ctx context.Context, c *cli.Context, s *store.Store) error {
+		if err := exactArgs(c, args...); err != nil {
+			return err
+		}
+		view, err := s.List(ctx)
+		if err != nil {
+			return err
+		}
+		for _, p := range view.Problems {
+			_, _ = fmt.Fprintf(c.App.ErrWriter, "ovsnet: warning: %s: %s\n", p.Key, p.Reason)
+		}
+		return do(ctx, c, view)
+	})
 }

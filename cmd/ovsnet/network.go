@@ -70,8 +70,8 @@ func networkCommand() *cli.Command {
 	return &cli.Command{
 		Name: "network", Usage: "the networks of the cluster",
 		Subcommands: []*cli.Command{
-			{Name: "ls", Usage: "list networks", Flags: flags, Action: withStore(listNetworks)},
-			{Name: "inspect", Usage: "show one network and its hosts", ArgsUsage: "NETWORK", Flags: flags, Action: withStore(inspectNetwork)},
+			{Name: "ls", Usage: "list networks", Flags: flags, Action: withView(listNetworks)},
+			{Name: "inspect", Usage: "show one network and its hosts", ArgsUsage: "NETWORK", Flags: flags, Action: withView(inspectNetwork, "NETWORK")},
 			{
 				Name: "create", Usage: "make a network that stays until removed, before any Docker host uses it", ArgsUsage: "NAME",
 				Flags: append(flags,
@@ -89,15 +89,7 @@ func networkCommand() *cli.Command {
 	}
 }
 
-func listNetworks(ctx context.Context, c *cli.Context, s *store.Store) error {
-	if err := exactArgs(c); err != nil {
-		return err
-	}
-	view, err := s.List(ctx)
-	if err != nil {
-		return err
-	}
-	defer warnProblems(c, view)
+func listNetworks(_ context.Context, c *cli.Context, view store.View) error {
 	return printList(c, networkRows(view), []column[networkRow]{
 		{title: "name", cell: func(n networkRow) string { return n.Name }},
 		{title: "vni", cell: func(n networkRow) string { return strconv.FormatUint(uint64(n.VNI), 10) }},
@@ -132,14 +124,7 @@ func findNetwork(view store.View, word string) (networkRow, error) {
 	}
 }
 
-func inspectNetwork(ctx context.Context, c *cli.Context, s *store.Store) error {
-	if err := exactArgs(c, "NETWORK"); err != nil {
-		return err
-	}
-	view, err := s.List(ctx)
-	if err != nil {
-		return err
-	}
+func inspectNetwork(_ context.Context, c *cli.Context, view store.View) error {
 	n, err := findNetwork(view, c.Args().First())
 	if err != nil {
 		return err

@@ -59,23 +59,15 @@ func nodeCommand() *cli.Command {
 	return &cli.Command{
 		Name: "node", Usage: "the hosts of the cluster",
 		Subcommands: []*cli.Command{
-			{Name: "ls", Usage: "list hosts", Flags: flags, Action: withStore(listNodes)},
-			{Name: "inspect", Usage: "show one host", ArgsUsage: "NODE", Flags: flags, Action: withStore(inspectNode)},
+			{Name: "ls", Usage: "list hosts", Flags: flags, Action: withView(listNodes)},
+			{Name: "inspect", Usage: "show one host", ArgsUsage: "NODE", Flags: flags, Action: withView(inspectNode, "NODE")},
 			{Name: "rm", Usage: "forget a host that will not come back, with its endpoints and claims", ArgsUsage: "NODE", Flags: etcdFlags(), Action: withStore(removeNode)},
 		},
 	}
 }
 
-func listNodes(ctx context.Context, c *cli.Context, s *store.Store) error {
-	if err := exactArgs(c); err != nil {
-		return err
-	}
-	view, err := s.List(ctx)
-	if err != nil {
-		return err
-	}
+func listNodes(_ context.Context, c *cli.Context, view store.View) error {
 	now := time.Now()
-	defer warnProblems(c, view)
 	return printList(c, nodeRows(view), []column[nodeRow]{
 		{title: "name", cell: func(n nodeRow) string { return n.Name }},
 		{title: "vtep", cell: func(n nodeRow) string { return addrs(n.VTEPs) }},
@@ -88,14 +80,7 @@ func listNodes(ctx context.Context, c *cli.Context, s *store.Store) error {
 	})
 }
 
-func inspectNode(ctx context.Context, c *cli.Context, s *store.Store) error {
-	if err := exactArgs(c, "NODE"); err != nil {
-		return err
-	}
-	view, err := s.List(ctx)
-	if err != nil {
-		return err
-	}
+func inspectNode(_ context.Context, c *cli.Context, view store.View) error {
 	name := c.Args().First()
 	for _, n := range nodeRows(view) {
 		if n.Name == name {
@@ -132,11 +117,4 @@ func addrs(list []netip.Addr) string {
 		words[i] = a.String()
 	}
 	return orDash(strings.Join(words, ", "))
-}
-
-// warnProblems tells of records that could not be read.
-func warnProblems(c *cli.Context, view store.View) {
-	for _, p := range view.Problems {
-		_, _ = fmt.Fprintf(c.App.ErrWriter, "ovsnet: warning: %s: %s\n", p.Key, p.Reason)
-	}
 }
