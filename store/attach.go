@@ -176,6 +176,10 @@ func (a *attach) join(ctx context.Context, c *change, network item[overlay.Netwo
 	if err != nil {
 		return err
 	}
+	if other.value.DockerNetwork == a.DockerNetwork {
+		// An earlier try, of which nobody knew whether it was made, was made after this one looked for it.
+		return errLost
+	}
 	if other.exists() {
 		called := overlay.ShortID(other.value.DockerNetwork)
 		if other.value.DockerName != "" {
