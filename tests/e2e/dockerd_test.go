@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,10 +88,10 @@ func TestAgentRestartsDuringCalls(t *testing.T) {
 	h := p.lab.Host(2)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	ran := 0
+	var ran atomic.Int64
 	var group errgroup.Group
 	group.Go(func() error {
-		for ; ctx.Err() == nil; ran++ {
+		for ; ctx.Err() == nil; ran.Add(1) {
 			if _, err := try(t, h, "docker", "run", "--rm", "--network", "web", lab.ImageName, "ping", "-q", "-c", "2", "-i", "0.2", p.two.addr); err != nil {
 				return err
 			}
@@ -98,20 +99,20 @@ func TestAgentRestartsDuringCalls(t *testing.T) {
 		return nil
 	})
 	for i := range 4 {
-		before := ran
+		before := ran.Load()
 		if i%2 == 0 {
 			killProcess(t, h, lab.Agent)
 		} else {
 			stopProcess(t, h, lab.Agent)
 		}
 		startProcess(t, h, lab.Agent, true)
-		within(t, commandPatience, "another container has run", func() (string, bool) { return fmt.Sprint(ran), ran > before || ctx.Err() != nil })
+		within(t, commandPatience, "another container has run", func() (string, bool) { return fmt.Sprint(ran.Load()), ran.Load() > before })
 	}
 	cancel()
 	if err := group.Wait(); err != nil {
 		t.Error(err)
 	}
-	t.Logf("%d containers ran", ran)
+	t.Logf("%d containers ran", ran.Load())
 	p.counts(t, 2)
 	p.reach(t)
 }
