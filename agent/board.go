@@ -153,6 +153,11 @@ func (l *Loop) HostID(ctx context.Context) (string, error) {
 // that revision of the endpoint are installed with its port up. It returns the
 // endpoint's own error, the tunnel's, or, when ctx ends, what is missing.
 func (l *Loop) WaitEndpoint(ctx context.Context, endpoint overlay.Endpoint) error {
+	// The loop may have stopped following the network just before the endpoint
+	// was written; this is cheap where it has not.
+	if err := l.Follow(ctx, endpoint.Network); err != nil {
+		return err
+	}
 	l.board.wake()
 	for {
 		state, changed := l.board.look()

@@ -78,3 +78,12 @@ func TestConflictIsToldAtOnceOnlyWhenItLasts(t *testing.T) {
 		t.Errorf("no conflict: %v", err)
 	}
 }
+
+func TestWhoLeftStaysOut(t *testing.T) {
+	m := NewMembership(nil, slog.New(slog.DiscardHandler))
+	m.Leave()
+	m.set(nil)
+	if m.Blocked() == nil {
+		t.Error("a registration that was under way undid Leave")
+	}
+}

@@ -35,6 +35,8 @@ type Membership struct {
 	changed chan struct{}
 	// conflict is since when another host stands in the way; zero when none does.
 	conflict time.Time
+	// left says that the host takes part no more, whatever Run was about to say.
+	left bool
 }
 
 // conflictGrace is how long a conflict may be this host's own past: after a
@@ -76,6 +78,9 @@ func (m *Membership) Wait(ctx context.Context) error {
 func (m *Membership) set(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.left {
+		return
+	}
 	m.blocked = err
 	switch {
 	case !overlay.IsKind(err, overlay.Conflict):
@@ -128,4 +133,7 @@ func (m *Membership) join(ctx context.Context, node overlay.Node, hostID string)
 // Leave blocks the host for good, for an agent that is being drained.
 func (m *Membership) Leave() {
 	m.set(errors.New("the host is being taken out of the cluster"))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.left = true
 }

@@ -132,7 +132,10 @@ func (v views) translate(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case view := <-v.Watcher.Views():
+		case view, more := <-v.Watcher.Views():
+			if !more {
+				return
+			}
 			next := agent.View{Snapshot: view.Snapshot, Connected: view.Connected, Since: view.Since}
 			for _, p := range view.Problems {
 				next.Problems = append(next.Problems, agent.Problem{Object: "etcd key " + p.Key, Reason: p.Reason})
@@ -161,6 +164,27 @@ func (r registry) Register(ctx context.Context, node overlay.Node, hostID string
 
 func (r registry) KeepAlive(ctx context.Context, node, hostID string) error {
 	return r.store.KeepAlive(ctx, node, store.Identity{Host: hostID, Boot: r.boot}, r.ttl)
+}
+
+// owner lets the loop clean up in etcd only while this host has its name: what
+// is there under the name of a host that was refused belongs to another.
+type owner struct {
+	store  *store.Store
+	member *agent.Membership
+}
+
+func (o owner) DeleteEndpoint(ctx context.Context, node, network, id string) error {
+	if err := o.member.Blocked(); err != nil {
+		return err
+	}
+	return o.store.DeleteEndpoint(ctx, node, network, id)
+}
+
+func (o owner) Detach(ctx context.Context, node, dockerNetwork string) error {
+	if err := o.member.Blocked(); err != nil {
+		return err
+	}
+	return o.store.Detach(ctx, node, dockerNetwork)
 }
 
 // routes makes the tunnel room's probe, with the hosts that the cluster has, a

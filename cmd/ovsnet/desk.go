@@ -23,12 +23,13 @@ type desk struct {
 	problem  error
 	stops    []context.CancelFunc
 	draining bool
-	idle     chan struct{}
+	// idle closes when the loop has ended, quiet when the plugin has.
+	idle, quiet chan struct{}
 }
 
 func newDesk(h *host) *desk {
 	return &desk{host: h, node: overlay.Node{Name: h.settings.node, Datapath: h.settings.datapath, Version: version},
-		problem: errNoVTEP, idle: make(chan struct{})}
+		problem: errNoVTEP, idle: make(chan struct{}), quiet: make(chan struct{})}
 }
 
 // stuck notes why the host has no place in the underlay yet.
@@ -45,14 +46,15 @@ func (d *desk) begin(node overlay.Node, loop *agent.Loop, route flows.Route) {
 	d.node, d.loop, d.route, d.problem = node, loop, route, nil
 }
 
-// ended notes that the loop does nothing any more.
-func (d *desk) ended() { close(d.idle) }
-
-// onDrain registers what ends when the host is drained.
+// onDrain registers what ends when the host is drained, at once where it has
+// been: an agent that was drained while it started stays out.
 func (d *desk) onDrain(stop context.CancelFunc) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.stops = append(d.stops, stop)
+	if d.draining {
+		stop()
+	}
 }
 
 // NetworkMTU makes desk a docker.Underlay.
@@ -156,23 +158,23 @@ func (d *desk) working() (*agent.Loop, flows.Route, error) {
 	return d.loop, d.route, nil
 }
 
-// Drain ends rounds, plugin calls and the sign of life, for good.
+// Drain ends rounds, plugin calls and the sign of life, for good, and waits
+// until what was under way has ended.
 func (d *desk) Drain(ctx context.Context) error {
 	d.mu.Lock()
 	d.draining = true
-	stops, began := d.stops, d.loop != nil
+	stops := d.stops
 	d.mu.Unlock()
 	for _, stop := range stops {
 		stop()
 	}
 	d.host.member.Leave()
-	if !began {
-		return nil
+	for _, ended := range []<-chan struct{}{d.idle, d.quiet} {
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return overlay.Refuse(overlay.Unavailable, "agent", "try again", "what was under way did not end in time")
+		}
 	}
-	select {
-	case <-d.idle:
-		return nil
-	case <-ctx.Done():
-		return overlay.Refuse(overlay.Unavailable, "agent", "try again", "the reconcile loop did not end in time")
-	}
+	return nil
 }

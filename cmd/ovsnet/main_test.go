@@ -269,3 +269,14 @@ func TestEnvironmentWinsOverFile(t *testing.T) {
 		t.Errorf("an absent file: %v", err)
 	}
 }
+
+// A host that was refused has another one's name: it must not clean up there.
+func TestRefusedHostTouchesNothing(t *testing.T) {
+	o := owner{store: nil, member: agent.NewMembership(nil, slog.New(slog.DiscardHandler))}
+	if err := o.DeleteEndpoint(t.Context(), "h1", "n", "e"); err == nil {
+		t.Error("an endpoint was released")
+	}
+	if err := o.Detach(t.Context(), "h1", "d"); err == nil {
+		t.Error("a network was detached")
+	}
+}

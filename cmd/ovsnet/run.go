@@ -141,6 +141,7 @@ func (h *host) serve(ctx context.Context, group *errgroup.Group) error {
 	})
 	group.Go(func() error { return agent.ServeControl(ctx, control, h.desk, h.log.With("part", "control")) })
 	group.Go(func() error {
+		defer close(h.desk.quiet)
 		pluginCtx, stop := context.WithCancel(ctx)
 		defer stop()
 		h.desk.onDrain(stop)
@@ -155,20 +156,21 @@ func (h *host) serve(ctx context.Context, group *errgroup.Group) error {
 // run finds this host's place in the underlay, then reconciles until ctx ends
 // or the host is drained.
 func (h *host) run(ctx context.Context) error {
-	node, err := h.place(ctx)
-	if err != nil {
-		return err
-	}
+	defer close(h.desk.idle)
 	workCtx, stop := context.WithCancel(ctx)
 	defer stop()
 	h.desk.onDrain(stop)
+	node, err := h.place(workCtx)
+	if err != nil || workCtx.Err() != nil {
+		return err
+	}
 	route := tunnel.RouteFor(node)
 	watcher := newViews(workCtx, h.store, node.Name)
 	loop := agent.NewLoop(agent.Config{
 		Node: node.Name, Route: route, Grace: h.settings.grace, FullEvery: h.settings.fullEvery, RoundTimeout: roundTimeout,
 		Logger: h.log.With("part", "loop"),
 	}, agent.Parts{
-		Views: watcher, Flows: h.table, Links: links{h.links}, Endpoints: h.store, Peers: peers{},
+		Views: watcher, Flows: h.table, Links: links{h.links}, Endpoints: owner{h.store, h.member}, Peers: peers{},
 		Switch: &bridge{ovs: h.ovs, name: h.settings.bridge, datapath: h.settings.datapath, port: tunnel.PortSpec(node.VTEP(), h.settings.vxlanPort)},
 	})
 	h.desk.begin(node, loop, route)
@@ -177,7 +179,7 @@ func (h *host) run(ctx context.Context) error {
 	group.Go(func() error { loop.Run(workCtx); return nil })
 	group.Go(func() error {
 		forgotten := agent.Forgotten{
-			Node: node.Name, Grace: h.settings.grace, State: loop.State, Docker: dockerAPI(h.settings.docker), Store: h.store,
+			Node: node.Name, Grace: h.settings.grace, State: loop.State, Docker: dockerAPI(h.settings.docker), Store: owner{h.store, h.member},
 			Logger: h.log.With("part", "docker"),
 		}
 		forgotten.Run(workCtx)
@@ -189,9 +191,7 @@ func (h *host) run(ctx context.Context) error {
 		}
 		return nil
 	})
-	err = group.Wait()
-	h.desk.ended()
-	return err
+	return group.Wait()
 }
 
 // place waits until the underlay shows which VTEP address this host has, since

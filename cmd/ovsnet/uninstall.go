@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -47,8 +48,13 @@ func uninstall(c *cli.Context) error {
 	control := agent.NewClient(c.String("socket"))
 	status, asked := control.Status(ctx)
 	node := c.String("node")
-	if asked == nil {
+	switch {
+	case asked == nil:
 		node = status.Node
+	case !errors.Is(asked, syscall.ENOENT) && !errors.Is(asked, syscall.ECONNREFUSED) && !c.Bool("force"):
+		return fmt.Errorf("drain the agent: %w", asked)
+	default:
+		_, _ = fmt.Fprintf(c.App.ErrWriter, "ovsnet: no agent answers at %s, so none is drained\n", c.String("socket"))
 	}
 	view, err := st.List(ctx)
 	if err != nil {
