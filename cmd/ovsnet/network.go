@@ -51,7 +51,7 @@ func networkRows(view store.View) []networkRow {
 	for n := range view.Snapshot.Networks() {
 		row := networkRow{
 			ID: n.ID, Name: n.Name, VNI: n.VNI, Space: n.Space, Subnets: n.Subnets, MTU: n.MTU, Internal: n.Internal,
-			Durable: n.Durable, Created: n.Created, Endpoints: view.Snapshot.EndpointCount(n.ID), Hosts: uses[n.ID],
+			Durable: n.Durable, Created: n.Created, Endpoints: view.Snapshot.EndpointCount(n.ID), Hosts: append([]networkUse{}, uses[n.ID]...),
 		}
 		for host, count := range view.Snapshot.MemberHosts(n.ID) {
 			for i := range row.Hosts {
