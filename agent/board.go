@@ -203,6 +203,9 @@ func (s State) missing(endpoint overlay.Endpoint) (string, error) {
 	if known, ok := s.Applied.Endpoint(endpoint.Network, endpoint.ID); !ok || known.Revision < endpoint.Revision {
 		return "its record has not come back from etcd", nil
 	}
+	if _, known := s.Applied.Network(endpoint.Network); !known {
+		return "its network's record has not come back from etcd", nil
+	}
 	if s.Ports[endpoint.ID].OFPort == 0 && !s.Observed.Answered {
 		return "ovs-vswitchd does not answer", nil
 	}

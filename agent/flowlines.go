@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/ovsnet/ovsnet/flows"
@@ -72,6 +71,7 @@ func FlowLines(node string, route flows.Route, s State, installed []flows.Instal
 	if err != nil {
 		return nil, err
 	}
+	table, _ := flows.ParseTable(filter.Table)
 	missing := map[flows.Key]flows.Flow{}
 	for _, f := range flows.Compile(snapshot, flows.Host{Node: node, Tunnel: s.Observed.Tunnel, Ports: s.Ports}, route) {
 		missing[f.Key] = f
@@ -88,7 +88,7 @@ func FlowLines(node string, route flows.Route, s State, installed []flows.Instal
 		lines = append(lines, line)
 	}
 	lines = slices.DeleteFunc(lines, func(l FlowLine) bool {
-		return network != "" && l.Network != network || filter.Table != "" && filter.Table != l.TableName && filter.Table != strconv.Itoa(int(l.Table))
+		return network != "" && l.Network != network || filter.Table != "" && l.Table != table
 	})
 	slices.SortFunc(lines, func(a, b FlowLine) int {
 		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(b.Priority, a.Priority), strings.Compare(a.Match, b.Match))
