@@ -92,7 +92,7 @@ func (l *Loop) publish(r round, err error) {
 	defer b.mu.Unlock()
 	s := &b.state
 	s.View, s.Applied, s.Ports, s.Foreign = l.view, l.applied, l.ports, l.foreign
-	s.Flows, s.Local = l.desired, len(l.local)
+	s.Flows, s.Local = l.compiler.Len(), len(l.local)
 	s.At, s.Took, s.Added, s.Removed, s.Err = time.Now(), r.took, r.added, r.gone, err
 	if r.observed != nil {
 		s.Observed, s.Problems = *r.observed, r.problems

@@ -50,11 +50,9 @@ type Loop struct {
 	links    *patience
 	follows  *patience
 	foreign  []flows.Installed
-	// desired counts the flows that should be installed.
-	desired int
-	todo    scope
-	recheck time.Time
-	retry   *backoff.ExponentialBackOff
+	todo     scope
+	recheck  time.Time
+	retry    *backoff.ExponentialBackOff
 }
 
 // scope is how wide a round has to look.
@@ -234,7 +232,6 @@ func (l *Loop) reachPorts(ctx context.Context, r *round) (portPlan, error) {
 // reachFlows computes the desired flows and applies what differs.
 func (l *Loop) reachFlows(ctx context.Context, r *round) error {
 	change := l.compiler.Update(l.view.Snapshot, flows.Host{Node: l.cfg.Node, Tunnel: l.tunnel, Ports: l.ports})
-	l.desired += change.Net
 	if r.scope.full {
 		installed, err := l.parts.Flows.Dump(ctx)
 		if err != nil {

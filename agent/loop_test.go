@@ -185,6 +185,16 @@ func (s *scene) wait(e overlay.Endpoint) error {
 	return s.loop.WaitEndpoint(ctx, e)
 }
 
+// settle brings up one endpoint on this host, and waits until it is ready.
+func (s *scene) settle() {
+	s.Helper()
+	e := s.put("e1", "h1", true)
+	s.show()
+	if err := s.wait(e); err != nil {
+		s.Fatal(err)
+	}
+}
+
 // eventually polls at every published state.
 func (s *scene) eventually(what string, ok func(State) bool) {
 	s.Helper()
@@ -258,11 +268,7 @@ func TestRestartChangesNothing(t *testing.T) {
 
 func TestRemoteChangeCostsNoDump(t *testing.T) {
 	s := newScene(t)
-	e := s.put("e1", "h1", true)
-	s.show()
-	if err := s.wait(e); err != nil {
-		t.Fatal(err)
-	}
+	s.settle()
 	s.host.mu.Lock()
 	dumps := s.host.dumps
 	s.host.mu.Unlock()
@@ -311,11 +317,7 @@ func TestEveryFailureHeals(t *testing.T) {
 
 func TestFlowsComeBackAfterVswitchd(t *testing.T) {
 	s := newScene(t)
-	e := s.put("e1", "h1", true)
-	s.show()
-	if err := s.wait(e); err != nil {
-		t.Fatal(err)
-	}
+	s.settle()
 	s.host.mu.Lock()
 	clear(s.host.table)
 	s.host.mu.Unlock()

@@ -98,15 +98,20 @@ func list(c *cli.Context) error {
 	}
 }
 
+// namedHost is the host that the first argument names.
+func namedHost(c *cli.Context) (*lab.Host, error) {
+	l, err := openLab(c)
+	if err != nil {
+		return nil, err
+	}
+	return l.Named(c.Args().First())
+}
+
 func logs(c *cli.Context) error {
 	if c.NArg() != 2 {
 		return usage(c, "logs takes a host and a process")
 	}
-	l, err := openLab(c)
-	if err != nil {
-		return err
-	}
-	h, err := l.Named(c.Args().First())
+	h, err := namedHost(c)
 	if err != nil {
 		return err
 	}
@@ -159,11 +164,7 @@ func onAgent(c *cli.Context, do func(context.Context, *lab.Host) error) error {
 	if c.NArg() != 1 {
 		return usage(c, "takes one host")
 	}
-	l, err := openLab(c)
-	if err != nil {
-		return err
-	}
-	h, err := l.Named(c.Args().First())
+	h, err := namedHost(c)
 	if err != nil {
 		return err
 	}
