@@ -73,7 +73,7 @@ func ensureAll(t *testing.T, c *Client, ports ...Port) {
 	ctx := deadline(t, 20*time.Second)
 	check(t, c.EnsureBridge(ctx, bridgeWanted))
 	check(t, c.EnsureTunnel(ctx, "br-ovsnet", tunnelWanted))
-	check(t, c.EnsurePorts(ctx, "br-ovsnet", ports))
+	check(t, made(c.EnsurePorts(ctx, "br-ovsnet", ports)))
 }
 
 func TestEnsureAndObserve(t *testing.T) {
@@ -143,7 +143,7 @@ func TestManyPortsAreOneTransaction(t *testing.T) {
 			ports = append(ports, Port{Name: names[i], Type: "internal"})
 		}
 		ctx := deadline(t, 30*time.Second)
-		check(t, c.EnsurePorts(ctx, "br-ovsnet", ports))
+		check(t, made(c.EnsurePorts(ctx, "br-ovsnet", ports)))
 		if after := generation(t, c); after != before+1 {
 			t.Errorf("%d transactions for 200 ports", after-before)
 		}
@@ -188,8 +188,13 @@ func TestForeignRowsAreRefused(t *testing.T) {
 		if o := observed(t, c); len(o.Foreign) != 1 || o.Foreign[0].Name != "tap0" {
 			t.Errorf("foreign ports are %+v", o.Foreign)
 		}
-		if err := c.EnsurePorts(ctx, "br-ovsnet", []Port{{Name: "tap0"}}); !overlay.IsKind(err, overlay.Conflict) {
-			t.Errorf("EnsurePorts: %v", err)
+		w.link("ovsn1")
+		refused, err := c.EnsurePorts(ctx, "br-ovsnet", []Port{{Name: "tap0"}, {Name: "ovsn1"}})
+		if err != nil || len(refused) != 1 || !overlay.IsKind(refused["tap0"], overlay.Conflict) {
+			t.Errorf("EnsurePorts: %v, %v", refused, err)
+		}
+		if o := observed(t, c); len(o.Ports) != 2 || o.Ports[0].Name != "ovsn1" {
+			t.Errorf("ports beside the refused one are %+v", o.Ports)
 		}
 		if err := c.RemovePorts(ctx, "br-ovsnet", []string{"tap0"}); !overlay.IsKind(err, overlay.Conflict) {
 			t.Errorf("RemovePorts: %v", err)
@@ -240,7 +245,7 @@ func TestSecondFlowTunnel(t *testing.T) {
 		}
 
 		// Made without asking, as before a restart in which theirs came first.
-		check(t, c.EnsurePorts(ctx, "br-ovsnet", []Port{tunnelWanted}))
+		check(t, made(c.EnsurePorts(ctx, "br-ovsnet", []Port{tunnelWanted})))
 		err = c.WaitPorts(ctx, []string{tunnelWanted.Name})[tunnelWanted.Name].Err
 		if !overlay.IsKind(err, overlay.Conflict) || !strings.Contains(err.Error(), "File exists") || !strings.Contains(err.Error(), `port "ovn-0"`) {
 			t.Errorf("WaitPorts: %v", err)
@@ -258,7 +263,7 @@ func TestImpossibleDatapath(t *testing.T) {
 		c := dial(t, w)
 		ctx := deadline(t, 10*time.Second)
 		check(t, c.EnsureBridge(ctx, Bridge{Name: "br-ovsnet", Datapath: "system"}))
-		check(t, c.EnsurePorts(ctx, "br-ovsnet", []Port{{Name: "ovsn1", Type: "internal"}}))
+		check(t, made(c.EnsurePorts(ctx, "br-ovsnet", []Port{{Name: "ovsn1", Type: "internal"}})))
 		err := c.WaitPorts(ctx, []string{"ovsn1"})["ovsn1"].Err
 		if !overlay.IsKind(err, overlay.Unavailable) || !strings.Contains(err.Error(), `datapath type "system"`) {
 			t.Errorf("WaitPorts: %v", err)
@@ -277,7 +282,7 @@ func TestSwitchAway(t *testing.T) {
 		ensureAll(t, c)
 		check(t, c.Ping(deadline(t, 10*time.Second)))
 		w.freeze()
-		check(t, c.EnsurePorts(deadline(t, 10*time.Second), "br-ovsnet", []Port{{Name: "ovsn1", Type: "internal"}}))
+		check(t, made(c.EnsurePorts(deadline(t, 10*time.Second), "br-ovsnet", []Port{{Name: "ovsn1", Type: "internal"}})))
 		err := c.WaitPorts(deadline(t, 200*time.Millisecond), []string{"ovsn1"})["ovsn1"].Err
 		if !overlay.IsKind(err, overlay.Unavailable) || !strings.Contains(err.Error(), "ovs-vswitchd does not answer") {
 			t.Errorf("WaitPorts: %v", err)

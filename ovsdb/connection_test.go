@@ -90,7 +90,7 @@ func TestServerRestarts(t *testing.T) {
 		if after := generation(t, c); after != before {
 			t.Errorf("%d transactions after a restart that lost nothing", after-before)
 		}
-		check(t, c.EnsurePorts(deadline(t, 10*time.Second), "br-ovsnet", []Port{{Name: "ovsn2", Type: "internal"}}))
+		check(t, made(c.EnsurePorts(deadline(t, 10*time.Second), "br-ovsnet", []Port{{Name: "ovsn2", Type: "internal"}})))
 		check(t, c.WaitPorts(deadline(t, 10*time.Second), []string{"ovsn2"})["ovsn2"].Err)
 	})
 }
@@ -120,7 +120,7 @@ func TestServerStalls(t *testing.T) {
 	t.Cleanup(c.Close)
 	check(t, c.EnsureBridge(deadline(t, 10*time.Second), bridgeWanted))
 	w.stall()
-	if err := c.EnsurePorts(deadline(t, 50*time.Millisecond), "br-ovsnet", []Port{{Name: "ovsn1", Type: "internal"}}); !overlay.IsKind(err, overlay.Unavailable) {
+	if _, err := c.EnsurePorts(deadline(t, 50*time.Millisecond), "br-ovsnet", []Port{{Name: "ovsn1", Type: "internal"}}); !overlay.IsKind(err, overlay.Unavailable) {
 		t.Errorf("EnsurePorts: %v", err)
 	}
 	if err := lost(t, c); !strings.Contains(err.Error(), "no sign of life") {
@@ -128,7 +128,7 @@ func TestServerStalls(t *testing.T) {
 	}
 	w.resume()
 	found(t, c)
-	check(t, c.EnsurePorts(deadline(t, 10*time.Second), "br-ovsnet", []Port{{Name: "ovsn1", Type: "internal"}}))
+	check(t, made(c.EnsurePorts(deadline(t, 10*time.Second), "br-ovsnet", []Port{{Name: "ovsn1", Type: "internal"}})))
 	check(t, c.WaitPorts(deadline(t, 10*time.Second), []string{"ovsn1"})["ovsn1"].Err)
 }
 
@@ -196,7 +196,7 @@ func TestReadersSeeNoTornView(t *testing.T) {
 				names = append(names, fmt.Sprintf("ovsn%d", i))
 				ports = append(ports, Port{Name: names[i], Type: "internal"})
 			}
-			check(t, other.EnsurePorts(ctx, "br-ovsnet", ports))
+			check(t, made(other.EnsurePorts(ctx, "br-ovsnet", ports)))
 			check(t, other.RemovePorts(ctx, "br-ovsnet", names))
 		}
 		close(stop)
@@ -216,7 +216,7 @@ func TestStalePlanIsMadeAnew(t *testing.T) {
 			if plans++; plans == 1 {
 				check(t, other.RemoveBridge(ctx, "br-ovsnet"))
 			}
-			return planPorts(v, "br-ovsnet", []Port{{Name: "ovsn1", Type: "internal"}})
+			return planned(planPorts(v, "br-ovsnet", []Port{{Name: "ovsn1", Type: "internal"}}))
 		})
 		if plans != 2 || !overlay.IsKind(err, overlay.Missing) {
 			t.Errorf("%d plans, %v", plans, err)
@@ -231,7 +231,7 @@ func TestRejectionIsTold(t *testing.T) {
 	worlds(t, func(t *testing.T, w *world) {
 		c := dial(t, w)
 		ensureAll(t, c)
-		err := c.EnsurePorts(deadline(t, 10*time.Second), "br-ovsnet", []Port{{Name: "twice"}, {Name: "twice"}})
+		_, err := c.EnsurePorts(deadline(t, 10*time.Second), "br-ovsnet", []Port{{Name: "twice"}, {Name: "twice"}})
 		if err == nil || !strings.Contains(err.Error(), "OVSDB rejected the transaction") {
 			t.Errorf("EnsurePorts: %v", err)
 		}

@@ -13,6 +13,8 @@ const (
 	KeyOwner = "ovsnet-owner"
 	// KeyHost is on the bridge: the identity of the host.
 	KeyHost = "ovsnet-host"
+	// KeyCluster is on the bridge: the ID of the cluster that the host belongs to.
+	KeyCluster = "ovsnet-cluster"
 	// KeyEndpoint is on an endpoint's port: its Docker endpoint ID.
 	KeyEndpoint = "ovsnet-endpoint"
 	// KeyNetwork is on an endpoint's port: its network's ID.

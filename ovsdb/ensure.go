@@ -23,12 +23,17 @@ func (c *Client) EnsureTunnel(ctx context.Context, bridge string, want Port) err
 }
 
 // EnsurePorts makes ports on our bridge, or puts right what differs, in one
-// transaction. A port whose name is taken by one that is not ours is a Refusal
-// of kind Conflict, joined into the error, and does not keep the others from
-// it; without the bridge it is one of kind Missing. The names must differ. It
-// does not wait for ovs-vswitchd: WaitPorts does.
-func (c *Client) EnsurePorts(ctx context.Context, bridge string, wants []Port) error {
-	return c.ensure(ctx, "ports of bridge "+bridge, func(v view) ([]ovsdb.Operation, error) { return planPorts(v, bridge, wants) })
+// transaction. A port whose name is taken by one that is not ours does not keep
+// the others from it: it is among those refused, by name, with a Refusal of
+// kind Conflict. The error is why none was made: a Refusal of kind Missing
+// without the bridge. The names must differ. It does not wait for ovs-vswitchd:
+// WaitPorts does.
+func (c *Client) EnsurePorts(ctx context.Context, bridge string, wants []Port) (refused map[string]error, err error) {
+	err = c.ensure(ctx, "ports of bridge "+bridge, func(v view) (ops []ovsdb.Operation, err error) {
+		ops, refused, err = planPorts(v, bridge, wants)
+		return ops, err
+	})
+	return refused, err
 }
 
 // RemovePorts removes our ports from our bridge in one transaction; what is

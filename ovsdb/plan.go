@@ -1,6 +1,7 @@
 package ovsdb
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -96,17 +97,16 @@ func newPort(id string, want Port) []ovsdb.Operation {
 }
 
 // planPorts returns what must be done so that the bridge has the ports as
-// wanted. A port that is refused does not keep the others from it: the error
-// joins the refusals, and the operations are those of the rest.
-func planPorts(v view, bridge string, wants []Port) ([]ovsdb.Operation, error) {
+// wanted, without those that are refused, each under its name.
+func planPorts(v view, bridge string, wants []Port) ([]ovsdb.Operation, map[string]error, error) {
 	on, err := ownBridge(v, bridge)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	places := v.places()
 	var ops []ovsdb.Operation
 	var added []string
-	var refused error
+	refused := map[string]error{}
 	for i, want := range wants {
 		at, exists := places[want.Name]
 		switch {
@@ -115,7 +115,7 @@ func planPorts(v view, bridge string, wants []Port) ([]ovsdb.Operation, error) {
 			ops = append(ops, newPort(id, want)...)
 			added = append(added, id+"_port")
 		case at.bridge != on || at.port.Name != want.Name || !ours(at.port.ExternalIDs):
-			refused = errors.Join(refused, notOurs("port", want.Name, "bridge \""+at.bridge.Name+"\""))
+			refused[want.Name] = notOurs("port", want.Name, "bridge \""+at.bridge.Name+"\"")
 		default:
 			ops = append(ops, portDrift(at, want)...)
 		}
@@ -124,7 +124,7 @@ func planPorts(v view, bridge string, wants []Port) ([]ovsdb.Operation, error) {
 		ops = append(ops, mutateRow(tableBridge, on.UUID,
 			*ovsdb.NewMutation("ports", ovsdb.MutateOperationInsert, references(added))))
 	}
-	return v.askForAnswer(ops), refused
+	return v.askForAnswer(ops), refused, nil
 }
 
 func ownBridge(v view, name string) (*bridgeRow, error) {
@@ -159,9 +159,9 @@ func portDrift(at place, want Port) []ovsdb.Operation {
 // planTunnel is planPorts for the tunnel port. It refuses to make or change it
 // while another port would take its packets.
 func planTunnel(v view, bridge string, want Port) ([]ovsdb.Operation, error) {
-	ops, err := planPorts(v, bridge, []Port{want})
+	ops, refused, err := planPorts(v, bridge, []Port{want})
 	if err != nil || len(ops) == 0 {
-		return nil, err
+		return nil, cmp.Or(err, refused[want.Name])
 	}
 	for _, other := range flowTunnels(v) {
 		if other.Port != want.Name && other.UDPPort == udpPort(want.Options) {

@@ -1,6 +1,7 @@
 package ovsdb
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -35,14 +36,24 @@ func foreign(v view, bridge string, port Port) []ovsdb.Operation {
 	return append(ops, mutateRow(tableRoot, v.root.UUID, *ovsdb.NewMutation("bridges", ovsdb.MutateOperationInsert, references([]string{"foreign_bridge"}))))
 }
 
+// planned joins what a plan refuses into one error.
+func planned(ops []ovsdb.Operation, refused map[string]error, err error) ([]ovsdb.Operation, error) {
+	return ops, made(refused, err)
+}
+
+// made is nil when no port was refused.
+func made(refused map[string]error, err error) error {
+	return errors.Join(append(slices.Collect(maps.Values(refused)), err)...)
+}
+
 func TestPlansEndInWhatIsWanted(t *testing.T) {
 	m := newMemory(t)
 	m.must(planBridge(m.view(), bridgeWanted))
 	m.must(planTunnel(m.view(), "br-ovsnet", tunnelWanted))
-	m.must(planPorts(m.view(), "br-ovsnet", []Port{
+	m.must(planned(planPorts(m.view(), "br-ovsnet", []Port{
 		{Name: "ovsn2", ExternalIDs: map[string]string{KeyEndpoint: "e2", KeyNetwork: "n"}},
 		{Name: "ovsn1", ExternalIDs: map[string]string{KeyEndpoint: "e1", KeyNetwork: "n"}},
-	}))
+	})))
 	v := m.view()
 	if !v.whole() {
 		t.Fatalf("torn: %+v", v)
@@ -72,7 +83,9 @@ func TestSecondPlanIsEmpty(t *testing.T) {
 	plans := map[string]func(view) ([]ovsdb.Operation, error){
 		"1 bridge": func(v view) ([]ovsdb.Operation, error) { return planBridge(v, bridgeWanted) },
 		"2 tunnel": func(v view) ([]ovsdb.Operation, error) { return planTunnel(v, "br-ovsnet", tunnelWanted) },
-		"3 ports":  func(v view) ([]ovsdb.Operation, error) { return planPorts(v, "br-ovsnet", []Port{{Name: "ovsn1"}}) },
+		"3 ports": func(v view) ([]ovsdb.Operation, error) {
+			return planned(planPorts(v, "br-ovsnet", []Port{{Name: "ovsn1"}}))
+		},
 		"4 remove": func(v view) ([]ovsdb.Operation, error) { return planRemovePorts(v, "br-ovsnet", []string{"ovsn1"}) },
 		"5 bridge": func(v view) ([]ovsdb.Operation, error) { return planRemoveBridge(v, "br-ovsnet") },
 	}
@@ -152,7 +165,9 @@ func TestRefusals(t *testing.T) {
 	}
 	theirTunnel := Port{Name: "ovn-0", Type: "vxlan", Options: map[string]string{"remote_ip": "flow", "key": "flow"}}
 	ensureBridge := func(v view) ([]ovsdb.Operation, error) { return planBridge(v, bridgeWanted) }
-	ensurePort := func(v view) ([]ovsdb.Operation, error) { return planPorts(v, "br-ovsnet", []Port{{Name: "ovsn1"}}) }
+	ensurePort := func(v view) ([]ovsdb.Operation, error) {
+		return planned(planPorts(v, "br-ovsnet", []Port{{Name: "ovsn1"}}))
+	}
 	ensureTunnel := func(v view) ([]ovsdb.Operation, error) { return planTunnel(v, "br-ovsnet", tunnelWanted) }
 	removePort := func(v view) ([]ovsdb.Operation, error) { return planRemovePorts(v, "br-ovsnet", []string{"ovsn1"}) }
 	removeBridge := func(v view) ([]ovsdb.Operation, error) { return planRemoveBridge(v, "br-ovsnet") }
@@ -193,7 +208,7 @@ func TestRefusedPortDoesNotKeepOthersBack(t *testing.T) {
 	m := newMemory(t)
 	m.must(planBridge(m.view(), bridgeWanted))
 	m.must(foreign(m.view(), "br0", Port{Name: "ovsn1"}), nil)
-	ops, err := planPorts(m.view(), "br-ovsnet", []Port{{Name: "ovsn1"}, {Name: "ovsn2"}})
+	ops, err := planned(planPorts(m.view(), "br-ovsnet", []Port{{Name: "ovsn1"}, {Name: "ovsn2"}}))
 	if !overlay.IsKind(err, overlay.Conflict) {
 		t.Errorf("error is %v", err)
 	}
@@ -244,7 +259,7 @@ func TestAnyPlanConverges(t *testing.T) {
 			ops, refused := planRemovePorts(m.view(), "br-ovsnet", removed)
 			checkRefused(r, m.view(), refused)
 			m.must(ops, nil)
-			ops, refused = planPorts(m.view(), "br-ovsnet", wants)
+			ops, refused = planned(planPorts(m.view(), "br-ovsnet", wants))
 			checkRefused(r, m.view(), refused)
 			m.must(ops, nil)
 			v := m.view()
@@ -252,7 +267,7 @@ func TestAnyPlanConverges(t *testing.T) {
 				r.Fatalf("torn: %+v", v)
 			}
 			checkWanted(r, v, wants)
-			if again, _ := planPorts(v, "br-ovsnet", wants); len(again) > 0 {
+			if again, _, _ := planPorts(v, "br-ovsnet", wants); len(again) > 0 {
 				r.Fatalf("the second plan is %v", again)
 			}
 			if diff := cmp.Diff(foreignBefore, describeForeign(v)); diff != "" {
