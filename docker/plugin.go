@@ -6,6 +6,10 @@ import (
 	"time"
 )
 
+// SocketPath is where Docker finds the plugin; the file's name without its
+// ending is the name of the driver.
+const SocketPath = "/run/docker/plugins/ovsnet.sock"
+
 // Config is what a Plugin works with. All fields but DefaultMTU and Timeout
 // are required.
 type Config struct {

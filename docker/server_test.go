@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -137,8 +138,8 @@ func TestLog(t *testing.T) {
 func TestServe(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	r := joinReady(t)
-	path := filepath.Join(t.TempDir(), "plugins", "ovsnet.sock")
-	listener, err := Listen(t.Context(), path)
+	path := filepath.Join(t.TempDir(), "ovsnet.sock")
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,8 +167,8 @@ func TestServe(t *testing.T) {
 	<-entered
 	stop()
 	await(t, "the socket to close", func() (string, bool) {
-		err := refuseLive(t.Context(), path)
-		return fmt.Sprint(err), err == nil
+		_, err := os.Lstat(path)
+		return fmt.Sprint(err), os.IsNotExist(err)
 	})
 	close(release)
 	if answer := <-answered; !strings.Contains(answer, "InterfaceName") {
@@ -175,9 +176,6 @@ func TestServe(t *testing.T) {
 	}
 	if err := <-served; err != nil {
 		t.Errorf("Serve returned %v", err)
-	}
-	if err := refuseLive(t.Context(), path); err != nil {
-		t.Errorf("the socket is still there: %v", err)
 	}
 }
 
