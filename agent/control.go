@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/ovsnet/ovsnet/overlay"
@@ -30,29 +28,6 @@ type Reporter interface {
 
 // ControlTimeout bounds one request on the control socket.
 const ControlTimeout = 20 * time.Second
-
-// ListenControl makes the control socket with mode 0600. A socket that a dead
-// agent left is replaced; one that answers is refused.
-func ListenControl(path string) (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
-	}
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		return nil, errors.Join(overlay.Refuse(overlay.Conflict, "control socket "+path,
-			"stop the other agent, or set --socket", "another agent answers on it"), c.Close())
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("control socket: %w", err)
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("control socket: %w", err), l.Close())
-	}
-	return l, nil
-}
 
 // ServeControl answers on the control socket until ctx ends.
 func ServeControl(ctx context.Context, l net.Listener, r Reporter, log *slog.Logger) error {
