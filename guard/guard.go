@@ -2,8 +2,19 @@ package guard
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net"
 	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ovsnet/ovsnet/overlay"
 )
+
+// attempts bounds how often Ensure observes again after links or tables changed under its transaction.
+const attempts = 3
 
 // Rules is what the guard must hold on this host.
 type Rules struct {
@@ -12,12 +23,85 @@ type Rules struct {
 	// VTEPs are this host's own tunnel addresses, IPv4 or IPv6, as peers know them.
 	VTEPs []netip.Addr
 	// Links are the host ends of containers' links from which the host's own kernel must take nothing. Name them only on
-	// OVS's userspace datapath: on the kernel's datapath OVS takes packets after this hook and would get none.
+	// OVS's userspace datapath: the kernel's datapath takes packets behind this hook and would get none. A link that does
+	// not exist is passed over.
 	Links []string
 }
 
-// Ensure makes the host's netfilter hold exactly these rules, in one transaction of what differs.
-func Ensure(ctx context.Context, want Rules) error { return nil }
+// Ensure makes the netfilter of the calling thread's network namespace hold exactly these rules, in one transaction of
+// what differs; when nothing does, it only reads. An error is a Refusal of kind Unavailable, or the context's.
+func Ensure(ctx context.Context, want Rules) error {
+	var err error
+	for range attempts {
+		if err = ensureOnce(ctx, want); !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EBUSY) {
+			break
+		}
+	}
+	return explain(ctx, err, "ensure")
+}
 
-// Remove takes all of the guard away. It is no error when there is nothing.
-func Remove(ctx context.Context) error { return nil }
+func ensureOnce(ctx context.Context, want Rules) error {
+	have, err := observe(ctx)
+	if err != nil {
+		return err
+	}
+	operations := plan(desired(want), have)
+	if len(operations) == 0 {
+		return nil
+	}
+	// One link that is gone would fail the whole transaction.
+	if want.Links, err = existing(want.Links); err != nil {
+		return err
+	}
+	return apply(ctx, plan(desired(want), have))
+}
+
+// existing are those of the links that this host has.
+func existing(links []string) ([]string, error) {
+	if len(links) == 0 {
+		return nil, nil
+	}
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
+	}
+	known := make(map[string]bool, len(all))
+	for _, link := range all {
+		known[link.Name] = true
+	}
+	return slices.DeleteFunc(slices.Clone(links), func(name string) bool { return !known[name] }), nil
+}
+
+// Remove takes both tables away, in one transaction. It is no error when there are none, or a kernel without nftables.
+func Remove(ctx context.Context) error {
+	err := apply(ctx, removal())
+	if unsupported(err) {
+		return nil
+	}
+	return explain(ctx, err, "remove")
+}
+
+// unsupported says whether the kernel knows no nftables, or not such a table.
+func unsupported(err error) bool {
+	return errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EPROTONOSUPPORT)
+}
+
+// explain gives the error its object, cause and remedy.
+func explain(ctx context.Context, err error, verb string) error {
+	object := "netfilter tables inet ovsnet and netdev ovsnet"
+	refuse := func(cause, remedy string) error {
+		return &overlay.Refusal{Kind: overlay.Unavailable, Object: object, Cause: cause, Remedy: remedy, Err: err}
+	}
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s %s: %w", verb, object, ctx.Err())
+	case errors.Is(err, unix.EPERM):
+		return refuse("the kernel does not permit it", "run ovsnet as root, with CAP_NET_ADMIN")
+	case unsupported(err), errors.Is(err, unix.ENOENT):
+		return refuse("the kernel lacks a part of nftables",
+			"load its modules: modprobe -a nf_tables nft_fib_inet nft_ct; a kernel built without them cannot keep containers out of the tunnel")
+	}
+	return refuse("the kernel refuses the rules", "look at nft list ruleset, and whether another program changes these tables")
+}
