@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,12 +21,17 @@ type board struct {
 	state   State
 	changed chan struct{}
 	follow  map[string]time.Time
+	// unreleased are the endpoints that could not be given back.
+	unreleased []Problem
 }
 
 // State is what the loop last published.
 type State struct {
-	// View is the newest view; Applied the snapshot whose flows are installed.
+	// View is the newest view, but with the newest Snapshot that the loop may act
+	// on; Held is why that is not the newest, or nil. Applied is the snapshot whose
+	// flows are installed.
 	View    View
+	Held    error
 	Applied *overlay.Snapshot
 	// Ports are the OpenFlow ports of local endpoints in the installed flows.
 	Ports map[string]flows.Port
@@ -35,6 +41,8 @@ type State struct {
 	Observed Observation
 	// HostID is the identity remembered with the bridge; empty until it is made.
 	HostID string
+	// InUse are the networks of which a container on this host holds a link.
+	InUse map[string]bool
 	// Flows is the number of desired flows, and Local that of local endpoints.
 	Flows, Local int
 	// Problems are the objects that do not work.
@@ -57,7 +65,16 @@ func newBoard() *board {
 func (b *board) look() (State, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.state, b.changed
+	state := b.state
+	state.Problems = slices.Concat(state.Problems, b.unreleased)
+	return state, b.changed
+}
+
+// setUnreleased replaces what is said of endpoints that could not be given back.
+func (b *board) setUnreleased(problems []Problem) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unreleased = problems
 }
 
 func (b *board) wake() {
@@ -91,14 +108,13 @@ func (l *Loop) publish(r round, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := &b.state
-	s.View, s.Applied, s.Ports, s.Foreign = l.view, l.applied, l.ports, l.foreign
+	s.View, s.Held, s.Applied, s.Ports, s.Foreign = l.offered, l.held, l.applied, l.ports, l.foreign
+	s.View.Snapshot = l.view.Snapshot
+	s.HostID, s.InUse = l.host.ID, l.inUse
 	s.Flows, s.Local = l.compiler.Len(), len(l.local)
 	s.At, s.Took, s.Added, s.Removed, s.Err = time.Now(), r.took, r.added, r.gone, err
 	if r.observed != nil {
 		s.Observed, s.Problems = *r.observed, r.problems
-	}
-	if r.hostID != "" {
-		s.HostID = r.hostID
 	}
 	if err == nil {
 		s.Failures = 0
@@ -179,10 +195,9 @@ func (l *Loop) WaitEndpoint(ctx context.Context, endpoint overlay.Endpoint) erro
 // missing says what the endpoint still lacks, empty when nothing; the error is
 // what waiting cannot mend.
 func (s State) missing(endpoint overlay.Endpoint) (string, error) {
-	for _, p := range s.Observed.Ports {
-		if p.Endpoint == endpoint.ID && p.Error != "" {
-			return "", overlay.Refuse(overlay.Unavailable, "endpoint "+overlay.ShortID(endpoint.ID),
-				"see the log of ovs-vswitchd", "OVS cannot open port %s: %s", p.Name, p.Error)
+	for _, p := range s.Problems {
+		if p.Object == endpointObject(endpoint.ID) {
+			return "", overlay.Refuse(overlay.Unavailable, p.Object, "see ovsnet status on this host and the log of ovs-vswitchd", "%s", p.Reason)
 		}
 	}
 	if s.Observed.TunnelError != "" {
@@ -193,6 +208,9 @@ func (s State) missing(endpoint overlay.Endpoint) (string, error) {
 	}
 	if s.Err != nil {
 		return "the last round of the reconcile loop failed", nil
+	}
+	if s.Held != nil {
+		return s.Held.Error(), nil
 	}
 	if s.View.Snapshot == nil {
 		return "etcd has not answered yet", nil

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/ovsnet/ovsnet/overlay"
@@ -53,10 +54,13 @@ func (f *Forgotten) Run(ctx context.Context) {
 }
 
 // look detaches what Docker has been without for the grace period. With Docker
-// or etcd away it does nothing.
+// or etcd away it does nothing, nor when what Docker says cannot be: another
+// daemon, or one that knows this driver under another name, lists none of the
+// networks whose containers run here.
 func (f *Forgotten) look(ctx context.Context, wait *patience, now time.Time) {
-	snapshot := f.State().View.Snapshot
-	if snapshot == nil {
+	state := f.State()
+	snapshot := state.View.Snapshot
+	if snapshot == nil || state.Held != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.Grace)
@@ -66,9 +70,15 @@ func (f *Forgotten) look(ctx context.Context, wait *patience, now time.Time) {
 		f.Logger.Debug("Docker does not tell its networks", "error", err)
 		return
 	}
+	missing := forgotten(snapshot, f.Node, known)
+	if i := slices.IndexFunc(missing, func(a overlay.Attachment) bool { return state.InUse[a.Network] }); i >= 0 {
+		f.Logger.Warn("Docker does not list a network of which a container here holds a link, so its list is not trusted; is --docker the daemon that uses this plugin socket?",
+			"network", missing[i].Network, "docker_network", missing[i].DockerNetwork)
+		return
+	}
 	wait.begin()
 	defer wait.end()
-	for _, a := range forgotten(snapshot, f.Node, known) {
+	for _, a := range missing {
 		if over, _ := wait.over(a.DockerNetwork, now); !over {
 			continue
 		}

@@ -87,3 +87,63 @@ func TestWhoLeftStaysOut(t *testing.T) {
 		t.Error("a registration that was under way undid Leave")
 	}
 }
+
+// Another daemon behind --docker, or a driver of another name, lists none of the networks that are in use here.
+func TestAnAnswerThatCannotBeIsNotTrusted(t *testing.T) {
+	edit := overlay.NewSnapshot().Edit()
+	edit.SetAttachment(overlay.Attachment{Network: "n1", Node: "h1", DockerNetwork: "used"})
+	edit.SetAttachment(overlay.Attachment{Network: "n2", Node: "h1", DockerNetwork: "idle"})
+	docker := &fakeDocker{networks: map[string]bool{}}
+	f := &Forgotten{
+		Node: "h1", Grace: time.Minute, Docker: docker, Store: docker, Logger: slog.New(slog.DiscardHandler),
+		State: func() State { return State{View: View{Snapshot: edit.Snapshot()}, InUse: map[string]bool{"n1": true}} },
+	}
+	wait, start := newPatience(time.Minute), time.Unix(1000, 0)
+	f.look(t.Context(), wait, start)
+	f.look(t.Context(), wait, start.Add(2*time.Minute))
+	if len(docker.detached) != 0 {
+		t.Errorf("detached %v", docker.detached)
+	}
+}
+
+// registry is etcd as a Membership meets it.
+type registry struct {
+	cluster, asked string
+	taken          error
+}
+
+func (r *registry) CheckSchema(_ context.Context, cluster string) (string, error) {
+	r.asked = cluster
+	return r.cluster, nil
+}
+func (r *registry) Register(context.Context, overlay.Node, string) error { return r.taken }
+func (r *registry) KeepAlive(ctx context.Context, _, _ string) error {
+	<-ctx.Done()
+	return nil
+}
+
+func TestClusterIsRememberedBeforeTheHostTakesPart(t *testing.T) {
+	r := &registry{cluster: "c1"}
+	m := NewMembership(r, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	var remembered string
+	go func() {
+		defer close(ended)
+		m.Run(ctx, overlay.Node{Name: "h1"}, HostIdentity{ID: "x"}, func(_ context.Context, cluster string) error {
+			if s, _ := m.Standing(); s.Joined {
+				t.Error("it took part before its cluster was remembered")
+			}
+			remembered = cluster
+			return nil
+		})
+	}()
+	if err := m.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	<-ended
+	if s, _ := m.Standing(); !s.Joined || remembered != "c1" || r.asked != "" {
+		t.Errorf("standing %+v, remembered %q, asked for %q", s, remembered, r.asked)
+	}
+}

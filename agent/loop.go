@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -40,7 +41,12 @@ type Loop struct {
 	parts Parts
 	board *board
 
-	view     View
+	// offered is the newest view, view the newest that may be acted on, and held
+	// why they are not the same.
+	offered, view View
+	held          error
+	host          HostIdentity
+
 	applied  *overlay.Snapshot
 	local    map[string]overlay.Endpoint
 	ports    map[string]flows.Port
@@ -50,9 +56,14 @@ type Loop struct {
 	links    *patience
 	follows  *patience
 	foreign  []flows.Installed
-	todo     scope
-	recheck  time.Time
-	retry    *backoff.ExponentialBackOff
+	// inUse are the networks of which a container holds a link.
+	inUse     map[string]bool
+	releasing []overlay.Endpoint
+	releases  *chore[[]overlay.Endpoint]
+	readying  *chore[[]netip.Addr]
+	todo      scope
+	recheck   time.Time
+	retry     *backoff.ExponentialBackOff
 }
 
 // scope is how wide a round has to look.
@@ -65,37 +76,44 @@ type scope struct {
 
 // NewLoop returns a Loop that does nothing until Run.
 func NewLoop(cfg Config, parts Parts) *Loop {
-	return &Loop{
+	l := &Loop{
 		cfg: cfg, parts: parts, board: newBoard(),
 		local: map[string]overlay.Endpoint{}, ports: map[string]flows.Port{},
 		compiler: flows.NewCompiler(cfg.Route),
 		links:    newPatience(cfg.Grace), follows: newPatience(cfg.Grace),
-		todo: scope{ports: true, full: true},
-		retry: backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
-			backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(0)),
+		todo:  scope{ports: true, full: true},
+		retry: persistent(100*time.Millisecond, 2*time.Second),
 	}
+	l.releases = newChore(releaseTimeout, l.release)
+	l.readying = newChore(readyTimeout, l.ready)
+	return l
 }
 
 // Run reconciles until ctx ends. Errors never end it: they are published and
 // tried again.
 func (l *Loop) Run(ctx context.Context) {
 	gone := make(chan struct{}, 1)
-	watching := make(chan struct{})
-	go func() {
-		defer close(watching)
-		l.watchSwitch(ctx, gone)
-	}()
-	defer func() { <-watching }()
+	var beside sync.WaitGroup
+	beside.Go(func() { l.watchSwitch(ctx, gone) })
+	beside.Go(func() { l.releases.run(ctx) })
+	beside.Go(func() { l.readying.run(ctx) })
+	defer beside.Wait()
 	full := time.NewTicker(l.cfg.FullEvery)
 	defer full.Stop()
-	again := time.NewTimer(0)
+	again := time.NewTimer(time.Hour)
+	again.Stop()
 	defer again.Stop()
 	for {
+		standing, changed := l.parts.Member.Standing()
+		l.accept(standing)
+		if next := l.reconcile(ctx); next > 0 {
+			again.Reset(next)
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case view := <-l.parts.Views.Views():
-			l.take(view)
+		case l.offered = <-l.parts.Views.Views():
+		case <-changed:
 		case <-l.board.wakes:
 			l.todo.ports = true
 		case <-l.parts.Switch.Changes():
@@ -105,28 +123,6 @@ func (l *Loop) Run(ctx context.Context) {
 		case <-full.C:
 			l.todo.full = true
 		case <-again.C:
-		}
-		if next := l.reconcile(ctx); next > 0 {
-			again.Reset(next)
-		}
-	}
-}
-
-// take makes a view the newest and notes how wide the next round must look.
-func (l *Loop) take(view View) {
-	before := overlay.NewSnapshot()
-	if l.view.Snapshot != nil {
-		before = l.view.Snapshot
-	}
-	l.view = view
-	for _, c := range overlay.Diff(before, view.Snapshot).Endpoints {
-		if c.Before != nil && c.Before.Node == l.cfg.Node {
-			delete(l.local, c.Before.ID)
-			l.todo.ports = true
-		}
-		if c.After != nil && c.After.Node == l.cfg.Node {
-			l.local[c.After.ID] = *c.After
-			l.todo.ports = true
 		}
 	}
 }
@@ -165,18 +161,19 @@ type round struct {
 	scope       scope
 	added, gone int
 	observed    *Observation
-	hostID      string
 	problems    []Problem
+	// unguarded is why the packet filter is not what it should be.
+	unguarded error
 }
 
 // round brings bridge, ports and flows, in this order, to what is wanted.
 func (l *Loop) round(ctx context.Context, r *round) error {
 	if r.scope.ports || r.scope.full {
-		id, err := l.parts.Switch.EnsureHost(ctx)
+		host, err := l.parts.Switch.EnsureHost(ctx)
 		if err != nil {
 			return fmt.Errorf("bridge and tunnel: %w", err)
 		}
-		r.hostID = id
+		l.host = host
 	}
 	if l.view.Snapshot == nil {
 		return nil // what is to do stays to do until etcd has answered
@@ -191,9 +188,11 @@ func (l *Loop) round(ctx context.Context, r *round) error {
 	if err := l.reachFlows(ctx, r); err != nil {
 		return err
 	}
-	l.readyPeers(ctx, r)
-	l.cleanUp(ctx, plan, r)
-	return nil
+	l.readyPeers(r)
+	if r.scope.ports || r.scope.full {
+		l.cleanUp(ctx, plan, r)
+	}
+	return r.unguarded
 }
 
 // reachPorts makes the ports that are missing and learns every port's number.
@@ -207,27 +206,35 @@ func (l *Loop) reachPorts(ctx context.Context, r *round) (portPlan, error) {
 		return portPlan{}, fmt.Errorf("observe OVS: %w", err)
 	}
 	plan := planPorts(l.local, links, seen.Ports, l.links, time.Now())
+	if err := l.parts.Guard.Ensure(ctx, plan.guard); err != nil {
+		r.unguarded = fmt.Errorf("packet filter: %w", err)
+	}
 	if len(plan.ensure) > 0 {
-		if err := l.parts.Switch.EnsurePorts(ctx, plan.ensure); err != nil {
+		refused, err := l.parts.Switch.EnsurePorts(ctx, plan.ensure)
+		if err != nil {
 			return portPlan{}, fmt.Errorf("make ports: %w", err)
 		}
+		r.problems = append(r.problems, refused...)
 		if seen, err = l.parts.Switch.Observe(ctx); err != nil {
 			return portPlan{}, fmt.Errorf("observe OVS: %w", err)
 		}
 	}
 	r.observed = &seen
-	l.recheck = plan.recheck
+	l.recheck, l.inUse = plan.recheck, plan.inUse
 	l.tunnel, l.ports = seen.Tunnel, map[string]flows.Port{}
 	for _, p := range seen.Ports {
 		if p.OFPort > 0 {
 			l.ports[p.Endpoint] = flows.Port{Network: p.Network, OFPort: p.OFPort}
 		}
 		if p.Error != "" {
-			r.problems = append(r.problems, Problem{Object: "endpoint " + overlay.ShortID(p.Endpoint), Reason: "OVS cannot open port " + p.Name + ": " + p.Error})
+			r.problems = append(r.problems, Problem{Object: endpointObject(p.Endpoint), Reason: "OVS cannot open port " + p.Name + ": " + p.Error})
 		}
 	}
 	return plan, nil
 }
+
+// endpointObject is how problems name an endpoint.
+func endpointObject(id string) string { return "endpoint " + overlay.ShortID(id) }
 
 // reachFlows computes the desired flows and applies what differs.
 func (l *Loop) reachFlows(ctx context.Context, r *round) error {
@@ -249,42 +256,6 @@ func (l *Loop) reachFlows(ctx context.Context, r *round) error {
 	return nil
 }
 
-// readyPeers resolves the way to hosts that flows lead to, when there is a new
-// one and now and then.
-func (l *Loop) readyPeers(ctx context.Context, r *round) {
-	peers := peersOf(l.applied, l.local, l.cfg.Node, l.cfg.Route)
-	if !r.scope.full && slices.Equal(peers, l.peers) {
-		return
-	}
-	l.peers = peers
-	if err := l.parts.Peers.Resolve(ctx, peers); err != nil {
-		l.cfg.Logger.Warn("a peer cannot be reached", "error", err)
-	}
-}
-
-// peersOf returns the VTEPs of the hosts that share a network with this one,
-// sorted.
-func peersOf(s *overlay.Snapshot, local map[string]overlay.Endpoint, self string, route flows.Route) []netip.Addr {
-	hosts, networks := map[string]bool{}, map[string]bool{}
-	for _, e := range local {
-		networks[e.Network] = true
-	}
-	for network := range networks {
-		for host := range s.MemberHosts(network) {
-			hosts[host] = host != self
-		}
-	}
-	var addrs []netip.Addr
-	for host, other := range hosts {
-		peer, known := s.Node(host)
-		if addr, ok := route(peer); other && known && ok {
-			addrs = append(addrs, addr)
-		}
-	}
-	slices.SortFunc(addrs, netip.Addr.Compare)
-	return addrs
-}
-
 // cleanUp removes what no flow uses any more. A failure is that object's
 // problem: it is reported, tried again soon, and keeps nothing else.
 func (l *Loop) cleanUp(ctx context.Context, plan portPlan, r *round) {
@@ -301,9 +272,9 @@ func (l *Loop) cleanUp(ctx context.Context, plan portPlan, r *round) {
 		l.cfg.Logger.Warn("removing a link that no container took", "link", name)
 		attempt("link "+name, l.parts.Links.Delete(ctx, name))
 	}
-	for _, e := range plan.release {
-		l.cfg.Logger.Warn("releasing an endpoint whose link vanished", "endpoint", e.ID, "network", e.Network, "address", e.IPv4)
-		attempt("endpoint "+overlay.ShortID(e.ID), l.parts.Endpoints.DeleteEndpoint(ctx, l.cfg.Node, e.Network, e.ID))
+	if same := func(a, b overlay.Endpoint) bool { return a.ID == b.ID }; !slices.EqualFunc(plan.release, l.releasing, same) {
+		l.releasing = plan.release
+		l.releases.order(plan.release)
 	}
 	l.unfollow(time.Now())
 }
@@ -333,41 +304,6 @@ func (l *Loop) unfollow(now time.Time) {
 			l.parts.Views.Unfollow(network)
 		} else {
 			l.due(due)
-		}
-	}
-}
-
-// watchSettle is how long a new connection to ovs-vswitchd gets until it can be
-// relied on to end with it.
-const watchSettle = time.Second
-
-// watchSwitch tells gone each time ovs-vswitchd went away, and once more when
-// it is watched again: it may have been replaced in between.
-func (l *Loop) watchSwitch(ctx context.Context, gone chan<- struct{}) {
-	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
-		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(0))
-	tell := func() {
-		select {
-		case gone <- struct{}{}:
-		default:
-		}
-	}
-	for ctx.Err() == nil {
-		settled := time.AfterFunc(watchSettle, tell)
-		began := time.Now()
-		err := l.parts.Flows.Watch(ctx)
-		settled.Stop()
-		if ctx.Err() != nil {
-			return
-		}
-		if time.Since(began) > 2*time.Second {
-			pause.Reset()
-		}
-		l.cfg.Logger.Debug("connection to ovs-vswitchd ended", "error", err)
-		tell()
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause.NextBackOff()):
 		}
 	}
 }

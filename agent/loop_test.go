@@ -31,16 +31,44 @@ type fakeHost struct {
 	broken   map[string]error
 	deleted  []string
 	resolved []netip.Addr
+	guarded  []string
 	applies  int
 	dumps    int
+	standing Standing
+	stands   chan struct{}
+	refused  map[string]string
+	// stuck, when it is set, holds up releases until it closes.
+	stuck chan struct{}
 }
 
 func newFakeHost() *fakeHost {
 	return &fakeHost{
 		views: make(chan View, 1), changes: make(chan struct{}, 1), gone: make(chan struct{}),
 		links: map[string]Link{}, ports: map[string]Port{}, table: map[flows.Key]flows.Installed{}, next: 10, broken: map[string]error{},
+		standing: Standing{Joined: true}, stands: make(chan struct{}), refused: map[string]string{},
 	}
 }
+
+func (h *fakeHost) Standing() (Standing, <-chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.standing, h.stands
+}
+
+// stand changes how the host stands with its cluster.
+func (h *fakeHost) stand(now Standing) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.standing = now
+	close(h.stands)
+	h.stands = make(chan struct{})
+}
+
+func (h *fakeHost) Ensure(_ context.Context, links []string) error {
+	return h.do("guard", func() { h.guarded = links })
+}
+
+func (h *fakeHost) RememberCluster(context.Context, string) error { return nil }
 
 // do runs a change under the lock, unless what it is called is broken.
 func (h *fakeHost) do(what string, change func()) error {
@@ -61,8 +89,8 @@ func (h *fakeHost) Resolve(_ context.Context, addrs []netip.Addr) error {
 	return h.do("resolve", func() { h.resolved = addrs })
 }
 
-func (h *fakeHost) EnsureHost(context.Context) (string, error) {
-	return "host-1", h.do("ensure", func() { h.tunnel = 1 })
+func (h *fakeHost) EnsureHost(context.Context) (HostIdentity, error) {
+	return HostIdentity{ID: "host-1", Cluster: "here"}, h.do("ensure", func() { h.tunnel = 1 })
 }
 
 func (h *fakeHost) Observe(context.Context) (o Observation, err error) {
@@ -72,9 +100,13 @@ func (h *fakeHost) Observe(context.Context) (o Observation, err error) {
 	return o, err
 }
 
-func (h *fakeHost) EnsurePorts(_ context.Context, ports []Port) error {
-	return h.do("ports", func() {
+func (h *fakeHost) EnsurePorts(_ context.Context, ports []Port) (problems []Problem, err error) {
+	return problems, h.do("ports", func() {
 		for _, p := range ports {
+			if why := h.refused[p.Endpoint]; why != "" {
+				problems = append(problems, Problem{Object: endpointObject(p.Endpoint), Reason: why})
+				continue
+			}
 			h.next++
 			p.OFPort = h.next
 			if why := h.broken["port "+p.Endpoint]; why != nil {
@@ -129,7 +161,16 @@ func (h *fakeHost) Delete(_ context.Context, name string) error {
 }
 
 func (h *fakeHost) DeleteEndpoint(_ context.Context, _, _, id string) error {
-	return h.do("release", func() { h.deleted = append(h.deleted, id) })
+	if err := h.do("release", func() { h.deleted = append(h.deleted, id) }); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	stuck := h.stuck
+	h.mu.Unlock()
+	if stuck != nil {
+		<-stuck
+	}
+	return nil
 }
 
 // scene is a running loop on a fake host.
@@ -148,7 +189,7 @@ func newScene(t *testing.T) *scene {
 	loop := NewLoop(Config{
 		Node: "h1", Route: route, Grace: 50 * time.Millisecond, FullEvery: time.Hour, RoundTimeout: 5 * time.Second,
 		Logger: slog.New(slog.DiscardHandler),
-	}, Parts{Views: h, Switch: h, Flows: h, Links: h, Endpoints: h, Peers: h})
+	}, Parts{Views: h, Switch: h, Flows: h, Links: h, Endpoints: h, Peers: h, Guard: h, Member: h})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); loop.Run(ctx) }()
@@ -176,7 +217,12 @@ func (s *scene) put(id, node string, link bool) overlay.Endpoint {
 }
 
 func (s *scene) show() {
-	s.host.views <- View{Snapshot: s.edit.Snapshot(), Connected: true}
+	s.showFrom("here", nil)
+}
+
+// showFrom shows the snapshot as that cluster's.
+func (s *scene) showFrom(cluster string, lost error) {
+	s.host.views <- View{Snapshot: s.edit.Snapshot(), Connected: true, Cluster: cluster, Lost: lost}
 }
 
 func (s *scene) wait(e overlay.Endpoint) error {
@@ -212,6 +258,27 @@ func (s *scene) eventually(what string, ok func(State) bool) {
 	}
 }
 
+// soon polls the fake host.
+func (s *scene) soon(what string, ok func(*fakeHost) bool) {
+	s.Helper()
+	deadline := time.After(3 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		s.host.mu.Lock()
+		done := ok(s.host)
+		s.host.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			s.Fatalf("%s: not in time", what)
+		}
+	}
+}
+
 // installed compares the fake's table with a compile from scratch.
 func (s *scene) installed() {
 	s.Helper()
@@ -238,9 +305,9 @@ func TestEndpointIsReadyWhenItsFlowsAre(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.installed()
-	if got := s.host.resolved; len(got) != 1 || got[0] != netip.MustParseAddr("192.0.2.2") {
-		t.Errorf("resolved peers %v, want h2's VTEP", got)
-	}
+	s.soon("h2's VTEP is resolved", func(h *fakeHost) bool {
+		return slices.Equal(h.resolved, []netip.Addr{netip.MustParseAddr("192.0.2.2")})
+	})
 }
 
 func TestRestartChangesNothing(t *testing.T) {
@@ -297,7 +364,7 @@ func TestPortErrorIsTheEndpointsOwn(t *testing.T) {
 
 // Whatever fails is tried again, and ends in the desired flows.
 func TestEveryFailureHeals(t *testing.T) {
-	for _, part := range []string{"ensure", "observe", "ports", "dump", "apply", "links"} {
+	for _, part := range []string{"ensure", "observe", "ports", "dump", "apply", "links", "guard"} {
 		t.Run(part, func(t *testing.T) {
 			s := newScene(t)
 			s.host.broken[part] = fmt.Errorf("%s is away", part)
@@ -329,11 +396,7 @@ func TestForgottenEndpointIsReleased(t *testing.T) {
 	s := newScene(t)
 	s.put("e1", "h1", false)
 	s.show()
-	s.eventually("release", func(State) bool {
-		s.host.mu.Lock()
-		defer s.host.mu.Unlock()
-		return slices.Contains(s.host.deleted, "e1")
-	})
+	s.soon("release", func(h *fakeHost) bool { return slices.Contains(h.deleted, "e1") })
 }
 
 func TestWaitSaysWhatIsMissing(t *testing.T) {

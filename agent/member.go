@@ -8,15 +8,15 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
-
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
 // Registry is where a host says that it takes part.
 type Registry interface {
-	// CheckSchema refuses a store that this build cannot share.
-	CheckSchema(ctx context.Context) error
+	// CheckSchema refuses a store that this build cannot share, or that is not of
+	// the cluster that the host remembers; it returns the store's cluster. An
+	// empty cluster stands for none, and may begin one.
+	CheckSchema(ctx context.Context, cluster string) (string, error)
 	// Register writes the host's durable record and claims its name and VTEPs.
 	Register(ctx context.Context, node overlay.Node, hostID string) error
 	// KeepAlive holds the leased sign of life until ctx ends or it is lost to
@@ -35,6 +35,8 @@ type Membership struct {
 	changed chan struct{}
 	// conflict is since when another host stands in the way; zero when none does.
 	conflict time.Time
+	// joined says that the host took part at some time since the agent's start.
+	joined bool
 	// left says that the host takes part no more, whatever Run was about to say.
 	left bool
 }
@@ -47,6 +49,21 @@ const conflictGrace = 15 * time.Second
 func NewMembership(registry Registry, log *slog.Logger) *Membership {
 	return &Membership{registry: registry, log: log, changed: make(chan struct{}),
 		blocked: overlay.Refuse(overlay.Unavailable, "this host", "see ovsnet status", "not registered in etcd yet")}
+}
+
+// Standing is how a host stands with its cluster.
+type Standing struct {
+	// Joined says that it took part at some time since the agent's start.
+	Joined bool
+	// Blocked is why it must not take part now, or nil.
+	Blocked error
+}
+
+// Standing makes Membership a Member.
+func (m *Membership) Standing() (Standing, <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return Standing{Joined: m.joined, Blocked: m.blocked}, m.changed
 }
 
 // Blocked is why the host must not take part, or nil.
@@ -82,6 +99,7 @@ func (m *Membership) set(err error) {
 		return
 	}
 	m.blocked = err
+	m.joined = m.joined || err == nil
 	switch {
 	case !overlay.IsKind(err, overlay.Conflict):
 		m.conflict = time.Time{}
@@ -93,17 +111,18 @@ func (m *Membership) set(err error) {
 }
 
 // Run registers the host under that identity, trying again with back-off
-// whatever the reason was, because the other host may go or etcd come back.
-func (m *Membership) Run(ctx context.Context, node overlay.Node, hostID string) {
-	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(200*time.Millisecond),
-		backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
+// whatever the reason was, because the other host may go or etcd come back. A
+// host that belongs to no cluster yet is told, through remember, which one it
+// joins, before it does.
+func (m *Membership) Run(ctx context.Context, node overlay.Node, host HostIdentity, remember func(ctx context.Context, cluster string) error) {
+	pause := persistent(200*time.Millisecond, 5*time.Second)
 	for ctx.Err() == nil {
-		err := m.join(ctx, node, hostID)
+		err := m.join(ctx, node, &host, remember)
 		if err == nil {
 			pause.Reset()
 			m.set(nil)
 			m.log.Info("registered", "node", node.Name, "vteps", node.VTEPs, "mtu", node.MTU)
-			err = m.registry.KeepAlive(ctx, node.Name, hostID)
+			err = m.registry.KeepAlive(ctx, node.Name, host.ID)
 		}
 		if ctx.Err() != nil {
 			return
@@ -118,13 +137,20 @@ func (m *Membership) Run(ctx context.Context, node overlay.Node, hostID string) 
 }
 
 // join checks the schema and registers, within a bound.
-func (m *Membership) join(ctx context.Context, node overlay.Node, hostID string) error {
+func (m *Membership) join(ctx context.Context, node overlay.Node, host *HostIdentity, remember func(ctx context.Context, cluster string) error) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if err := m.registry.CheckSchema(ctx); err != nil {
+	cluster, err := m.registry.CheckSchema(ctx, host.Cluster)
+	if err != nil {
 		return fmt.Errorf("check the schema: %w", err)
 	}
-	if err := m.registry.Register(ctx, node, hostID); err != nil {
+	if host.Cluster == "" {
+		if err := remember(ctx, cluster); err != nil {
+			return fmt.Errorf("remember the cluster: %w", err)
+		}
+		host.Cluster = cluster
+	}
+	if err := m.registry.Register(ctx, node, host.ID); err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
 	return nil

@@ -13,6 +13,11 @@ import (
 type View struct {
 	// Snapshot is complete: everything this host follows was read.
 	Snapshot *overlay.Snapshot
+	// Cluster is the ID of the cluster that the Snapshot's records belong to.
+	Cluster string
+	// Lost is why etcd, though it answers, does not hold that cluster any more; nil
+	// while it does. The Snapshot is then the last one of before.
+	Lost error
 	// Connected says whether etcd answers now; Since when that has been so.
 	Connected bool
 	Since     time.Time
@@ -55,15 +60,27 @@ type Observation struct {
 	Version, Datapath string
 }
 
+// HostIdentity is what a host remembers with its bridge.
+type HostIdentity struct {
+	// ID is random and tells machines of one name apart.
+	ID string
+	// Cluster is the ID of the cluster that the host belongs to; empty until it
+	// has joined one.
+	Cluster string
+}
+
 // Switch is the host's OVS as far as OVSDB shows it.
 type Switch interface {
 	// EnsureHost makes bridge and tunnel port as configured and returns the
-	// host ID that is remembered with the bridge.
-	EnsureHost(ctx context.Context) (hostID string, err error)
+	// identity that is remembered with the bridge.
+	EnsureHost(ctx context.Context) (HostIdentity, error)
+	// RememberCluster writes the host's cluster to the bridge.
+	RememberCluster(ctx context.Context, cluster string) error
 	// Observe reads what is there.
 	Observe(ctx context.Context) (Observation, error)
-	// EnsurePorts makes the ports in one transaction, RemovePorts removes them.
-	EnsurePorts(ctx context.Context, ports []Port) error
+	// EnsurePorts makes the ports; one that OVSDB's state forbids is a problem of
+	// its endpoint and keeps no other. RemovePorts removes them.
+	EnsurePorts(ctx context.Context, ports []Port) ([]Problem, error)
 	RemovePorts(ctx context.Context, names []string) error
 	// Changes wakes when something of this may have changed.
 	Changes() <-chan struct{}
@@ -94,6 +111,18 @@ type Endpoints interface {
 	DeleteEndpoint(ctx context.Context, node, network, id string) error
 }
 
+// Guard is the host's packet filter around the tunnel and the endpoints' links.
+type Guard interface {
+	// Ensure makes the filter fit these host ends of endpoint links.
+	Ensure(ctx context.Context, links []string) error
+}
+
+// Member tells whether this host takes part in its cluster.
+type Member interface {
+	// Standing is how it stands now; the channel closes when that changes.
+	Standing() (Standing, <-chan struct{})
+}
+
 // Peers are the other hosts' tunnel end points.
 type Peers interface {
 	// Resolve readies the way to each address, without waiting for it.
@@ -108,4 +137,6 @@ type Parts struct {
 	Links     Links
 	Endpoints Endpoints
 	Peers     Peers
+	Guard     Guard
+	Member    Member
 }

@@ -39,6 +39,10 @@ type portPlan struct {
 	dropLinks []string
 	// release are endpoints whose link vanished without a word from Docker.
 	release []overlay.Endpoint
+	// guard are the host ends of the local endpoints' links.
+	guard []string
+	// inUse are the networks of which a container holds a link.
+	inUse map[string]bool
 	// recheck is when something above may become due; zero when nothing will.
 	recheck time.Time
 }
@@ -78,7 +82,7 @@ func (p *patience) over(key string, now time.Time) (bool, time.Time) {
 // planPorts decides what must happen so that the host has exactly the ports of
 // the local endpoints that have a link. local is by endpoint ID, links by name.
 func planPorts(local map[string]overlay.Endpoint, links map[string]Link, ports []Port, wait *patience, now time.Time) portPlan {
-	var plan portPlan
+	plan := portPlan{inUse: map[string]bool{}}
 	due := func(key string) bool {
 		over, at := wait.over(key, now)
 		if !over && (plan.recheck.IsZero() || at.Before(plan.recheck)) {
@@ -93,6 +97,12 @@ func planPorts(local map[string]overlay.Endpoint, links map[string]Link, ports [
 		name := e.PortName()
 		link, present := links[name]
 		wanted[name] = present
+		if present {
+			plan.guard = append(plan.guard, name)
+			if !link.Waiting {
+				plan.inUse[e.Network] = true
+			}
+		}
 		if !present && due("endpoint "+e.ID) {
 			plan.release = append(plan.release, e)
 		}
@@ -125,6 +135,7 @@ func planPorts(local map[string]overlay.Endpoint, links map[string]Link, ports [
 func (p *portPlan) sort() {
 	slices.SortFunc(p.ensure, func(a, b Port) int { return cmp.Compare(a.Name, b.Name) })
 	slices.Sort(p.remove)
+	slices.Sort(p.guard)
 	slices.Sort(p.dropLinks)
 	slices.SortFunc(p.release, func(a, b overlay.Endpoint) int { return cmp.Compare(a.ID, b.ID) })
 }

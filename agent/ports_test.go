@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -85,10 +86,27 @@ func TestPlanPorts(t *testing.T) {
 				}
 				got = planPorts(tt.local, tt.links, tt.ports, wait, start.Add(tt.again))
 			}
-			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(portPlan{}), cmpopts.EquateComparable(overlay.Endpoint{}.IPv4), cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(portPlan{}), cmpopts.IgnoreFields(portPlan{}, "guard", "inUse"), cmpopts.EquateComparable(overlay.Endpoint{}.IPv4), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("plan (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestPlanTellsLinksThatAreHeld(t *testing.T) {
+	links := map[string]Link{
+		endpoint("a").PortName(): {Name: endpoint("a").PortName()},
+		endpoint("b").PortName(): {Name: endpoint("b").PortName(), Waiting: true},
+	}
+	local := locals("a", "b", "c")
+	b := local["b"]
+	b.Network = "n2"
+	local["b"] = b
+	plan := planPorts(local, links, nil, newPatience(time.Minute), time.Unix(1000, 0))
+	want := []string{endpoint("a").PortName(), endpoint("b").PortName()}
+	slices.Sort(want)
+	if !slices.Equal(plan.guard, want) || len(plan.inUse) != 1 || !plan.inUse[endpoint("a").Network] {
+		t.Errorf("guard %v, in use %v", plan.guard, plan.inUse)
 	}
 }
 

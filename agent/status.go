@@ -98,9 +98,6 @@ func NewStatus(f Facts, s State) Status {
 			st.Networks++
 			st.Endpoints += snap.EndpointCount(network)
 		}
-		if !s.View.Connected {
-			st.Warnings = append(st.Warnings, "etcd does not answer; the flows last computed stay in force")
-		}
 	}
 	if len(s.Foreign) > 0 {
 		st.Problems = append(st.Problems, Problem{Object: "bridge " + f.Bridge,
@@ -126,7 +123,11 @@ func reasons(f Facts, s State) []string {
 	if s.Err != nil {
 		list = append(list, "the last round failed: "+s.Err.Error())
 	}
-	say(s.View.Snapshot == nil, "etcd has not answered yet")
+	if s.Held != nil && f.Blocked == nil {
+		list = append(list, s.Held.Error())
+	}
+	say(s.View.Snapshot == nil && s.Held == nil, "etcd has not answered yet")
+	say(s.View.Snapshot != nil && !s.View.Connected, "etcd does not answer; the flows last computed stay in force")
 	say(s.View.Snapshot != nil && s.Applied == nil, "no flows are installed yet")
 	say(s.Err == nil && s.Observed.TunnelError != "", "tunnel port: "+s.Observed.TunnelError)
 	say(s.HostID != "" && !s.Observed.Answered, "ovs-vswitchd does not answer")

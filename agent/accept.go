@@ -1,0 +1,48 @@
+package agent
+
+import (
+	"github.com/ovsnet/ovsnet/overlay"
+)
+
+// accept makes the newest view the one that the loop acts on, unless something
+// says that it must not be: then the last accepted one stays, and ports and
+// flows are kept as that says. A host that has another's name, or reads another
+// cluster, would find none of its endpoints there and take down all it has.
+func (l *Loop) accept(standing Standing) {
+	if l.offered.Snapshot == nil {
+		return
+	}
+	if l.held = heldBack(l.offered, standing, l.host.Cluster); l.held != nil || l.view.Snapshot == l.offered.Snapshot {
+		return
+	}
+	before := overlay.NewSnapshot()
+	if l.view.Snapshot != nil {
+		before = l.view.Snapshot
+	}
+	l.view = l.offered
+	for _, c := range overlay.Diff(before, l.view.Snapshot).Endpoints {
+		if c.Before != nil && c.Before.Node == l.cfg.Node {
+			delete(l.local, c.Before.ID)
+			l.todo.ports = true
+		}
+		if c.After != nil && c.After.Node == l.cfg.Node {
+			l.local[c.After.ID] = *c.After
+			l.todo.ports = true
+		}
+	}
+}
+
+// heldBack is why a view must not be acted on; nil when it may. cluster is the
+// one that the host remembers, empty for none.
+func heldBack(view View, standing Standing, cluster string) error {
+	switch {
+	case !standing.Joined && standing.Blocked != nil, overlay.IsKind(standing.Blocked, overlay.Conflict):
+		return standing.Blocked
+	case view.Lost != nil:
+		return view.Lost
+	case cluster != "" && view.Cluster != cluster:
+		return overlay.Refuse(overlay.Conflict, "etcd", "set --etcd to this host's cluster, or restore its data",
+			"it holds cluster %q, and this host belongs to %q", view.Cluster, cluster)
+	}
+	return nil
+}
