@@ -48,10 +48,14 @@ lint: ## formatting, vet and the pinned linters of tools/go.mod
 bench: deps build ## the benchmarks, with real Open vSwitch and Docker
 	go test -run '^$$' -bench . -benchmem -timeout 60m -p 1 ./...
 
+bench-scale: deps build ## how cost grows: one real agent beside a simulated fleet of up to 1,000 hosts
+	go build $(GOFLAGS_BUILD) -o bin/bench-scale ./tests/bench/scale
+	bin/bench-scale -bin bin -o docs/data/scale.json -agents 100,1000
+
 release: ## static binaries, tarballs, .deb packages and checksums in dist/
 	VERSION=$(VERSION) scripts/release
 
 clean: ## remove what the other targets built
 	rm -rf bin dist
 
-.PHONY: help build deps demo test test-kernel test-fast lint bench release clean
+.PHONY: help build deps demo test test-kernel test-fast lint bench bench-scale release clean

@@ -162,7 +162,7 @@ func TestReleaseHoldsUpNothing(t *testing.T) {
 
 func TestReleaseIsTriedAgain(t *testing.T) {
 	s := newScene(t)
-	s.host.broken["release"] = errors.New("etcd is away")
+	s.host.failing("release", errors.New("etcd is away"))
 	s.put("e1", "h1", false)
 	s.show()
 	s.eventually("the failure shows", func(state State) bool {
@@ -177,7 +177,9 @@ func TestReleaseIsTriedAgain(t *testing.T) {
 
 func TestRefusedPortIsItsEndpointsProblem(t *testing.T) {
 	s := newScene(t)
+	s.host.mu.Lock()
 	s.host.refused["bad"] = "port ovsn is somebody else's"
+	s.host.mu.Unlock()
 	bad, good := s.put("bad", "h1", true), s.put("good", "h1", true)
 	s.show()
 	if err := s.wait(good); err != nil {
@@ -191,7 +193,7 @@ func TestRefusedPortIsItsEndpointsProblem(t *testing.T) {
 // Without its packet filter a host takes no new container, but what runs has its flows.
 func TestWithoutGuardNoContainerJoins(t *testing.T) {
 	s := newScene(t)
-	s.host.broken["guard"] = errors.New("nft is not there")
+	s.host.failing("guard", errors.New("nft is not there"))
 	e := s.put("e1", "h1", true)
 	s.show()
 	s.soon("flows are installed", func(h *fakeHost) bool { return len(h.table) > 10 })

@@ -81,6 +81,13 @@ func (h *fakeHost) do(what string, change func()) error {
 	return nil
 }
 
+// failing breaks what is called that.
+func (h *fakeHost) failing(what string, why error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.broken[what] = why
+}
+
 func (h *fakeHost) Views() <-chan View                   { return h.views }
 func (h *fakeHost) Follow(context.Context, string) error { return h.do("follow", func() {}) }
 func (h *fakeHost) Unfollow(string)                      {}
@@ -351,7 +358,7 @@ func TestRemoteChangeCostsNoDump(t *testing.T) {
 
 func TestPortErrorIsTheEndpointsOwn(t *testing.T) {
 	s := newScene(t)
-	s.host.broken["port e1"] = errors.New("could not open network device")
+	s.host.failing("port e1", errors.New("could not open network device"))
 	bad, good := s.put("e1", "h1", true), s.put("e2", "h1", true)
 	s.show()
 	if err := s.wait(good); err != nil {
@@ -367,7 +374,7 @@ func TestEveryFailureHeals(t *testing.T) {
 	for _, part := range []string{"ensure", "observe", "ports", "dump", "apply", "links", "guard"} {
 		t.Run(part, func(t *testing.T) {
 			s := newScene(t)
-			s.host.broken[part] = fmt.Errorf("%s is away", part)
+			s.host.failing(part, fmt.Errorf("%s is away", part))
 			e := s.put("e1", "h1", true)
 			s.show()
 			s.eventually("the failure shows", func(state State) bool { return state.Err != nil })

@@ -30,6 +30,7 @@ func rooms() map[string][]string {
 		"tests/lab/image":    {},
 		"tests/e2e":          {"tests/lab"},
 		"tests/bench":        {"tests/lab"},
+		"tests/bench/scale":  {"overlay", "store", "agent", "tests/lab"},
 		"tests/kernel":       {"tests/lab", "tests/kernel/vm"},
 		"tests/kernel/vm":    {},
 		"tests/architecture": {},

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ovsnet/ovsnet/tests/lab"
+)
+
+// changesPatience bounds one measurement of changes.
+const changesPatience = time.Minute
+
+// Changes is what changes of remote endpoints cost the measured host.
+type Changes struct {
+	// Rate is how many changes a second were asked for, 0 for one at a time, and Count how many were made.
+	Rate, Count int
+	// P50, P99 and Max are from before the write to etcd until OVS tells of the flow, in milliseconds.
+	P50, P99, Max float64
+	// Behind is how long after the last write the last flow came, in milliseconds.
+	Behind float64
+	// Agent, Switch and Etcd are processor time per change, in milliseconds: of the measured agent, of ovs-vswitchd and
+	// of the process with etcd in it.
+	Agent, Switch, Etcd float64
+}
+
+// laboratory is everything that a measurement needs.
+type laboratory struct {
+	fleet   *fleet
+	host    *host
+	etcd    *lab.Host
+	monitor *monitor
+	// next is the number of the next endpoint that comes for a measurement.
+	next int
+}
+
+// fresh gives that many endpoints that never were, in a network of the measured host's.
+func (l *laboratory) fresh(count int) ([]subject, []string) {
+	subjects := l.fleet.subjects(0, firstMeasured+l.next, firstMeasured+l.next+count)
+	l.next += count
+	macs := make([]string, count)
+	for i, s := range subjects {
+		macs[i] = s.endpoint("", l.fleet.made).MAC.String()
+	}
+	return subjects, macs
+}
+
+// changes measures count endpoints that come at that rate; rate 0 is one after the other. They go again afterwards.
+func (l *laboratory) changes(ctx context.Context, rate, count int) (Changes, error) {
+	ctx, cancel := context.WithTimeout(ctx, changesPatience)
+	defer cancel()
+	subjects, macs := l.fresh(count)
+	before, err := l.usage()
+	if err != nil {
+		return Changes{}, err
+	}
+	began, err := l.bring(ctx, rate, subjects, macs)
+	if err != nil {
+		return Changes{}, err
+	}
+	arrived, err := l.monitor.await(ctx, macs, true)
+	if err != nil {
+		return Changes{}, err
+	}
+	after, err := l.usage()
+	if err != nil {
+		return Changes{}, err
+	}
+	result := Changes{Rate: rate, Count: count}
+	per := func(i int) float64 { return ms(after[i].CPU-before[i].CPU) / float64(count) }
+	result.Agent, result.Switch, result.Etcd = per(0), per(1), per(2)
+	took := make([]time.Duration, count)
+	for i, mac := range macs {
+		took[i] = arrived[mac].Sub(began[i])
+		result.Behind = max(result.Behind, ms(arrived[mac].Sub(began[count-1])))
+	}
+	slices.Sort(took)
+	result.P50, result.P99, result.Max = ms(took[count/2]), ms(took[count*99/100]), ms(took[count-1])
+	if err := l.fleet.removeAll(ctx, subjects); err != nil {
+		return Changes{}, err
+	}
+	_, err = l.monitor.await(ctx, macs, false)
+	l.monitor.forget()
+	return result, err
+}
+
+// bring writes the endpoints, each in a transaction of its own, and tells when each write began.
+func (l *laboratory) bring(ctx context.Context, rate int, subjects []subject, macs []string) ([]time.Time, error) {
+	began := make([]time.Time, len(subjects))
+	if rate == 0 {
+		for i := range subjects {
+			began[i] = time.Now()
+			if err := l.fleet.write(ctx, subjects[i:i+1], true); err != nil {
+				return nil, err
+			}
+			if _, err := l.monitor.await(ctx, macs[i:i+1], true); err != nil {
+				return nil, err
+			}
+		}
+		return began, nil
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	pace := time.NewTicker(time.Second / time.Duration(rate))
+	defer pace.Stop()
+	start := time.Now()
+	for next := 0; next < len(subjects); {
+		select {
+		case <-ctx.Done():
+			return nil, group.Wait()
+		case <-pace.C:
+		}
+		// A ticker drops what its reader is late for; the writes that are due by now make up for it.
+		due := min(int(time.Since(start).Seconds()*float64(rate))+1, len(subjects))
+		for i := next; i < due; i++ {
+			began[i] = time.Now()
+			group.Go(func() error { return l.fleet.write(ctx, subjects[i:i+1], true) })
+		}
+		next = due
+	}
+	return began, group.Wait()
+}
+
+// usage is of the agent, ovs-vswitchd and etcd's process, in this order.
+func (l *laboratory) usage() ([3]usage, error) {
+	var all [3]usage
+	for i, p := range []struct {
+		host *lab.Host
+		name lab.ProcessName
+	}{{l.host.Host, lab.Agent}, {l.host.Host, lab.VSwitchd}, {l.etcd, lab.Agent}} {
+		process, err := p.host.Process(p.name)
+		if err == nil {
+			all[i], err = readUsage(process.PID)
+		}
+		if err != nil {
+			return all, fmt.Errorf("usage of %s on %s: %w", p.name, p.host.Name, err)
+		}
+	}
+	return all, nil
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
