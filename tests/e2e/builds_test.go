@@ -147,7 +147,7 @@ func copySources(t *testing.T, from, to string) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"agent", "cmd", "docker", "flows", "overlay", "ovsdb", "store", "tunnel"} {
+	for _, name := range []string{"agent", "cmd", "docker", "flows", "guard", "overlay", "ovsdb", "sockets", "store", "tunnel"} {
 		if err := os.CopyFS(filepath.Join(to, name), os.DirFS(filepath.Join(from, name))); err != nil {
 			t.Fatal(err)
 		}

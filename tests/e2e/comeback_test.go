@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -83,6 +84,19 @@ func TestOpenVSwitchReturns(t *testing.T) {
 	t.Run("bridge deleted by hand", func(t *testing.T) {
 		run(t, h, "ovs-vsctl", "del-br", bridge)
 		p.reach(t)
+		p.settled(t)
+	})
+	t.Run("flow deleted by hand, beside one that ovsnet cannot read", func(t *testing.T) {
+		run(t, h, "ovs-ofctl", "-O", "OpenFlow15", "add-flow", bridge, "table=99,priority=7,ip,ct_state=+trk,actions=ct(commit)")
+		run(t, h, "ovs-ofctl", "-O", "OpenFlow15", "--strict", "del-flows", bridge, "table=0,priority=0")
+		killProcess(t, h, lab.Agent)
+		startProcess(t, h, lab.Agent, true)
+		p.reach(t)
+		eventually(t, "the agent tells of the foreign flow", func() (string, bool) {
+			out, err := try(t, h, "ovsnet", "status")
+			return out, err == nil && strings.Contains(out, "ct_state")
+		})
+		run(t, h, "ovs-ofctl", "-O", "OpenFlow15", "del-flows", bridge, "table=99")
 		p.settled(t)
 	})
 	t.Run("flow deleted by hand", func(t *testing.T) {

@@ -110,3 +110,13 @@ func (c cluster) remove(t *testing.T, key string) {
 		t.Fatal(err)
 	}
 }
+
+// empty deletes everything below root, as one command of an operator can.
+func (c cluster) empty(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), statePatience)
+	defer cancel()
+	if _, err := c.raw.Delete(ctx, root, clientv3.WithPrefix()); err != nil {
+		t.Fatal(err)
+	}
+}
