@@ -13,7 +13,7 @@
 // Two tables named ovsnet, ours alone:
 //
 //   - inet ovsnet, chain prerouting (priority raw): drops a tunnel packet that came by a link which does not lead to its
-//     source. The lookup wants the route's link, any of several equal ones, and finds none for an address of this host,
+//     source. The lookup wants the route's link (in IPv4 any of several equal ones) and finds none for an address of this host,
 //     so a packet from elsewhere with our own source goes too. It is before connection tracking, so a dropped packet
 //     costs no entry.
 //   - inet ovsnet, chain postrouting (after source NAT): drops a tunnel packet that connection tracking gave one of our

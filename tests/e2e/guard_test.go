@@ -42,10 +42,10 @@ func testInjected(t *testing.T, l *lab.Lab, from container, target member) {
 		t.Run(fmt.Sprintf("from %q to %s", c.source, c.to), func(t *testing.T) {
 			drops := c.dropped.count(t, from.host)
 			sendFrom(t, from, c.source, c.to, packet)
-			eventually(t, "the guard counts the packet", func() (string, bool) {
-				count := c.dropped.count(t, from.host) - drops
-				return fmt.Sprintf("%d counted", count), count == 1
-			})
+			// The packet was on its way through the host's kernel when it was sent, and is counted or gone.
+			if count := c.dropped.count(t, from.host) - drops; count != 1 {
+				t.Errorf("the guard counts %d packets", count)
+			}
 		})
 	}
 	// What is sent last arrives last, so before is settled by then.
@@ -76,7 +76,9 @@ type dropRule string
 func (d dropRule) count(t *testing.T, h *lab.Host) int {
 	t.Helper()
 	sum := 0
-	for line := range strings.Lines(run(t, h, "nft", "list", "chain", "inet", "ovsnet", string(d))) {
+	// Without the chain nothing is counted, and it shows whether the packets arrive.
+	text, _ := try(t, h, "nft", "list", "chain", "inet", "ovsnet", string(d))
+	for line := range strings.Lines(text) {
 		var packets int
 		if _, rest, found := strings.Cut(line, "counter packets "); found {
 			if _, err := fmt.Sscanf(rest, "%d", &packets); err != nil {
