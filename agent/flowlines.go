@@ -79,7 +79,9 @@ func FlowLines(node string, route flows.Route, s State, installed []flows.Instal
 	lines := []FlowLine{}
 	for _, f := range installed {
 		want, desired := missing[f.Key]
-		delete(missing, f.Key)
+		if desired = desired && f.Unread == nil; desired {
+			delete(missing, f.Key)
+		}
 		lines = append(lines, newLine(f, want, desired, snapshot))
 	}
 	for _, f := range missing {
@@ -136,6 +138,10 @@ func newLine(f flows.Installed, want flows.Flow, desired bool, s *overlay.Snapsh
 		line.Reason = "no longer wanted: " + flows.Reason(flows.Flow{Why: flows.Why{Rule: flows.RuleOf(f.Cookie)}}, s)
 	default:
 		line.Rule, line.State, line.Reason = "foreign", "foreign", "not ovsnet's"
+	}
+	if f.Unread != nil {
+		line.Match, line.Actions = "?", f.String()
+		line.Reason = fmt.Sprintf("not ovsnet's, and not understood: %s", f.Unread.Cause)
 	}
 	return line
 }

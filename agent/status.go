@@ -101,7 +101,7 @@ func NewStatus(f Facts, s State) Status {
 	}
 	if len(s.Foreign) > 0 {
 		st.Problems = append(st.Problems, Problem{Object: "bridge " + f.Bridge,
-			Reason: fmt.Sprintf("%d flows on it are not ovsnet's, the first: %s", len(s.Foreign), s.Foreign[0])})
+			Reason: fmt.Sprintf("%d flows on it are not ovsnet's; remove them if nobody needs them (ovs-ofctl --strict del-flows), the first: %s", len(s.Foreign), s.Foreign[0])})
 	}
 	st.Reasons = reasons(f, s)
 	st.Ready = len(st.Reasons) == 0

@@ -151,14 +151,16 @@ func (l *HostLinks) List(ctx context.Context) (map[string]Link, error) {
 	return found, nil
 }
 
-// portPrefix and portLength are of the names that overlay.Endpoint.PortName makes.
+// portPrefix and portDigits are of the names that overlay.Endpoint.PortName
+// makes: a prefix and that many lower-case hex digits.
 const (
 	portPrefix = "ovsn"
-	portLength = 15
+	portDigits = 11
 )
 
 func isPortName(name string) bool {
-	return strings.HasPrefix(name, portPrefix) && len(name) == portLength
+	digits, ok := strings.CutPrefix(name, portPrefix)
+	return ok && len(digits) == portDigits && strings.Trim(digits, "0123456789abcdef") == ""
 }
 
 func isUp(link netlink.Link) bool { return link.Attrs().Flags&net.FlagUp != 0 }

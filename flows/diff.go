@@ -8,15 +8,15 @@ import "iter"
 func Diff(desired iter.Seq[Flow], installed []Installed) (change Delta, foreign []Installed) {
 	has := make(map[Key]int, len(installed))
 	for i, f := range installed {
-		has[f.Key] = i
+		if f.Unread == nil {
+			has[f.Key] = i
+		}
 	}
 	wanted := make([]bool, len(installed))
 	for f := range desired {
 		i, there := has[f.Key]
 		if there {
 			wanted[i] = true
-		} else {
-			change.Net++
 		}
 		if !there || !installed[i].same(f) || installed[i].Options != "" {
 			change.Add = append(change.Add, f)
@@ -27,7 +27,6 @@ func Diff(desired iter.Seq[Flow], installed []Installed) (change Delta, foreign 
 		case wanted[i]:
 		case Ours(f.Cookie):
 			change.Delete = append(change.Delete, f.Key)
-			change.Net--
 		default:
 			foreign = append(foreign, f)
 		}
@@ -42,7 +41,7 @@ func difference(before, after []Flow) Delta {
 		had[f.Key] = i
 	}
 	kept := make([]bool, len(before))
-	d := Delta{Net: len(after) - len(before)}
+	var d Delta
 	for _, f := range after {
 		i, there := had[f.Key]
 		if there {

@@ -3,6 +3,7 @@ package flows
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -62,6 +63,18 @@ type Installed struct {
 	// Options are the time-outs, importance and flags that flows of ovsnet
 	// never have, as ovs-ofctl prints them, each followed by a space.
 	Options string
+	// Unread is why this is not all of the flow: it is not ovsnet's, and has a
+	// field or action that ovsnet does not know. Only Cookie says something then.
+	Unread *SyntaxError
+}
+
+// String writes the flow in the words of ovs-ofctl; one that was not read as it
+// was dumped.
+func (f Installed) String() string {
+	if f.Unread != nil {
+		return strings.TrimSpace(f.Unread.Text)
+	}
+	return f.Flow.String()
 }
 
 // Delta is what must happen to one set of flows to make it another. No key is
@@ -71,8 +84,6 @@ type Delta struct {
 	Add []Flow
 	// Delete are the keys of flows that must go.
 	Delete []Key
-	// Net is how many flows there are more afterwards; negative when fewer.
-	Net int
 }
 
 // Empty reports whether nothing must happen.

@@ -31,8 +31,10 @@ func (e *SyntaxError) Error() string {
 const maxLine = 1 << 20
 
 // ParseDump reads what `ovs-ofctl -O OpenFlow15 --no-names dump-flows` prints
-// (ovs-ofctl(8)). An unknown field or action, and a line that is no flow, is a
-// *SyntaxError.
+// (ovs-ofctl(8)). A line that is no flow, and a flow of ovsnet's with a field or
+// action that is not known, is a *SyntaxError; such a flow of somebody else is
+// in the list with its Unread set, because nobody can be kept from using the
+// rest of OpenFlow beside ovsnet.
 func ParseDump(r io.Reader) ([]Installed, error) {
 	var list []Installed
 	lines := bufio.NewScanner(r)
@@ -45,10 +47,15 @@ func ParseDump(r io.Reader) ([]Installed, error) {
 		f, err := ParseLine(text)
 		if err != nil {
 			var syntax *SyntaxError
-			if errors.As(err, &syntax) {
-				syntax.Line = n
+			if !errors.As(err, &syntax) {
+				return nil, err
 			}
-			return nil, err
+			syntax.Line = n
+			cookie, found := cookieOf(text)
+			if !found || Ours(cookie) || !strings.Contains(text, " actions=") {
+				return nil, err
+			}
+			f = Installed{Flow: Flow{Cookie: cookie}, Unread: syntax}
 		}
 		list = append(list, f)
 	}
@@ -56,6 +63,17 @@ func ParseDump(r io.Reader) ([]Installed, error) {
 		return nil, fmt.Errorf("read the flow dump: %w", err)
 	}
 	return list, nil
+}
+
+// cookieOf reads the cookie that every dumped flow begins with, and nothing else.
+func cookieOf(text string) (cookie uint64, found bool) {
+	rest, found := strings.CutPrefix(strings.TrimLeft(text, " "), "cookie=")
+	if !found {
+		return 0, false
+	}
+	value, _, _ := strings.Cut(rest, ",")
+	cookie, err := number(value, 64)
+	return cookie, err == nil
 }
 
 // isHeader tells the line that ovs-ofctl prints for every reply of the switch.

@@ -6,7 +6,7 @@
 // # How
 //
 // Every decision is a pure function over values (Choose, NetworkMTU, PortSpec,
-// RouteFor, PoolConflict). Probe and HostRoutes at the edge read those values
+// RouteFor). Probe and HostRoutes at the edge read those values
 // from the kernel by netlink, in the network namespace of the calling thread.
 // Netlink dumps that the kernel reports as interrupted (a change fell into the
 // dump) are read again.

@@ -19,18 +19,21 @@ import (
 // them after a while. The error joins those of the addresses without a way.
 func ResolvePeers(ctx context.Context, peers []netip.Addr) error {
 	var failed []error
+	known := map[int][]netlink.Neigh{}
 	for _, peer := range peers {
 		if ctx.Err() != nil {
 			return errors.Join(append(failed, ctx.Err())...)
 		}
-		if err := resolvePeer(peer); err != nil {
+		if err := resolvePeer(peer, known); err != nil {
 			failed = append(failed, fmt.Errorf("resolve the way to VTEP %s: %w", peer, err))
 		}
 	}
 	return errors.Join(failed...)
 }
 
-func resolvePeer(peer netip.Addr) error {
+// resolvePeer asks for one peer's next hop. known are the neighbours on the
+// links that were looked at already, by the link's index.
+func resolvePeer(peer netip.Addr, known map[int][]netlink.Neigh) error {
 	routes, err := netlink.RouteGet(peer.AsSlice())
 	if err != nil {
 		return err
@@ -38,28 +41,28 @@ func resolvePeer(peer netip.Addr) error {
 	if len(routes) == 0 {
 		return errors.New("no route")
 	}
-	hop := net.IP(peer.AsSlice())
+	link, hop := routes[0].LinkIndex, net.IP(peer.AsSlice())
 	if routes[0].Gw != nil {
 		hop = routes[0].Gw
 	}
-	return probe(netlink.Neigh{LinkIndex: routes[0].LinkIndex, IP: hop})
-}
-
-// probe makes the kernel ask for a neighbour: one that it knows is asked to
-// confirm, because ovs-vswitchd may have missed the first answer; otherwise
-// NTF_USE does what sending a packet would have done.
-func probe(n netlink.Neigh) error {
-	known, err := dump(func() ([]netlink.Neigh, error) { return netlink.NeighList(n.LinkIndex, netlink.FAMILY_ALL) })
-	if err != nil {
-		return fmt.Errorf("list neighbours: %w", err)
-	}
-	const valid = netlink.NUD_REACHABLE | netlink.NUD_STALE | netlink.NUD_DELAY | netlink.NUD_PROBE
-	for _, k := range known {
-		if k.IP.Equal(n.IP) && k.State&valid != 0 {
-			k.State, k.Flags = netlink.NUD_PROBE, 0
-			return netlink.NeighSet(&k)
+	if _, listed := known[link]; !listed {
+		if known[link], err = dump(func() ([]netlink.Neigh, error) { return netlink.NeighList(link, netlink.FAMILY_ALL) }); err != nil {
+			return fmt.Errorf("list neighbours: %w", err)
 		}
 	}
-	n.State, n.Flags = netlink.NUD_NONE, netlink.NTF_USE
-	return netlink.NeighSet(&n)
+	return netlink.NeighSet(inquiry(link, hop, known[link]))
+}
+
+// inquiry is what makes the kernel ask for a neighbour: one that it knows is
+// asked to confirm, because ovs-vswitchd may have missed the first answer;
+// otherwise NTF_USE does what sending a packet would have done.
+func inquiry(link int, hop net.IP, known []netlink.Neigh) *netlink.Neigh {
+	const valid = netlink.NUD_REACHABLE | netlink.NUD_STALE | netlink.NUD_DELAY | netlink.NUD_PROBE
+	for _, n := range known {
+		if n.IP.Equal(hop) && n.State&valid != 0 {
+			n.State, n.Flags = netlink.NUD_PROBE, 0
+			return &n
+		}
+	}
+	return &netlink.Neigh{LinkIndex: link, IP: hop, State: netlink.NUD_NONE, Flags: netlink.NTF_USE}
 }

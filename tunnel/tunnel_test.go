@@ -145,47 +145,6 @@ func TestRouteFor(t *testing.T) {
 	}
 }
 
-func TestPoolConflict(t *testing.T) {
-	occupied := []Occupied{
-		{netip.MustParsePrefix("10.0.0.0/8"), "route 10.0.0.0/8 by eth0"},
-		{netip.MustParsePrefix("10.32.5.0/24"), "route 10.32.5.0/24 by eth1"},
-		{netip.MustParsePrefix("192.0.2.53/32"), "nameserver 192.0.2.53"},
-	}
-	for pool, want := range map[string]string{
-		"10.32.0.0/12":  "route 10.32.5.0/24 by eth1",
-		"10.64.0.0/16":  "route 10.0.0.0/8 by eth0",
-		"192.0.2.0/24":  "nameserver 192.0.2.53",
-		"172.20.0.0/16": "",
-		"fd00::/64":     "",
-	} {
-		got, ok := PoolConflict(netip.MustParsePrefix(pool), occupied)
-		if ok != (want != "") || got.What != want {
-			t.Errorf("%s: %+v, %v, want %q", pool, got, ok, want)
-		}
-	}
-}
-
-// TestPoolConflictProperty: a range is named exactly if one overlaps, and it
-// does overlap.
-func TestPoolConflictProperty(t *testing.T) {
-	prefix := rapid.Custom(func(r *rapid.T) netip.Prefix {
-		raw := [4]byte(rapid.SliceOfN(rapid.Byte(), 4, 4).Draw(r, "address"))
-		return netip.PrefixFrom(netip.AddrFrom4(raw), rapid.IntRange(1, 32).Draw(r, "bits")).Masked()
-	})
-	rapid.Check(t, func(r *rapid.T) {
-		pool := prefix.Draw(r, "pool")
-		var occupied []Occupied
-		overlaps := false
-		for i, p := range rapid.SliceOf(prefix).Draw(r, "occupied") {
-			occupied = append(occupied, Occupied{p, fmt.Sprint(i)})
-			overlaps = overlaps || p.Overlaps(pool)
-		}
-		got, ok := PoolConflict(pool, occupied)
-		if ok != overlaps || ok && !got.Prefix.Overlaps(pool) {
-			r.Fatalf("%v, %v", got, ok)
-		}
-	})
-}
 
 func TestEndpointHost(t *testing.T) {
 	for endpoint, want := range map[string]string{

@@ -1,0 +1,72 @@
+package flows_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ovsnet/ovsnet/flows"
+)
+
+const unknownField = "cookie=0x%s, duration=1.5s, table=99, n_packets=0, n_bytes=0, priority=7,ct_state=+trk,ip actions=ct(commit)"
+
+// Somebody else's flow may be anything that OpenFlow has; it keeps nobody from reading ovsnet's own.
+func TestForeignFlowThatCannotBeReadIsKept(t *testing.T) {
+	theirs := strings.Replace(unknownField, "%s", "beef", 1)
+	list, err := flows.ParseDump(strings.NewReader("OFPST_FLOW reply (OF1.5) (xid=0x2):\n cookie=0x6f76030000000001, table=0, priority=0 actions=drop\n " + theirs + "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != 2 || list[0].Unread != nil || list[1].Unread == nil {
+		t.Fatalf("read %v", list)
+	}
+	if got := list[1]; got.Cookie != 0xbeef || got.String() != theirs || got.Unread.Line != 3 || !strings.HasPrefix(got.Unread.Text[got.Unread.Column-1:], "ct_state") {
+		t.Errorf("kept %q, cookie %#x, error %v", got, got.Cookie, got.Unread)
+	}
+	change, foreign := flows.Diff(slices.Values([]flows.Flow{list[0].Flow}), list)
+	if !change.Empty() || len(foreign) != 1 {
+		t.Errorf("change %+v, foreign %v", change, foreign)
+	}
+	// An unread flow has no key, so a flow of ovsnet's without conditions is not taken for it.
+	change, foreign = flows.Diff(slices.Values([]flows.Flow{{Cookie: list[0].Cookie}}), list[1:])
+	if len(change.Add) != 1 || len(foreign) != 1 {
+		t.Errorf("change %+v, foreign %v", change, foreign)
+	}
+}
+
+func TestOwnFlowThatCannotBeReadIsAnError(t *testing.T) {
+	for _, cookie := range []string{"6f76030000000001", "zz", ""} {
+		_, err := flows.ParseDump(strings.NewReader(strings.Replace(unknownField, "%s", cookie, 1)))
+		var syntax *flows.SyntaxError
+		if !errors.As(err, &syntax) {
+			t.Errorf("cookie %q: error %v, want a *SyntaxError", cookie, err)
+		}
+	}
+}
+
+// Whatever a dump holds, no flow is lost: each line is read, kept as it is, or the error.
+func FuzzParseDump(f *testing.F) {
+	f.Add("cookie=0x6f76030000000001, table=0, priority=0 actions=drop\ncookie=0x1, ct_state=+trk actions=ct(commit)")
+	f.Add("cookie=0x1, actions=learn(table=2,NXM_OF_ETH_SRC[])\nOFPST_FLOW reply (OF1.5) (xid=0x2):")
+	f.Fuzz(func(t *testing.T, dump string) {
+		list, err := flows.ParseDump(strings.NewReader(dump))
+		if err != nil {
+			return
+		}
+		lines := 0
+		for line := range strings.Lines(dump) {
+			if text := strings.TrimSpace(line); text != "" && !strings.HasPrefix(text, "OFPST_FLOW reply (") && !strings.HasPrefix(text, "NXST_FLOW reply (") {
+				lines++
+			}
+		}
+		if len(list) > lines {
+			t.Errorf("%d flows of %d lines", len(list), lines)
+		}
+		for _, installed := range list {
+			if installed.Unread != nil && flows.Ours(installed.Cookie) {
+				t.Errorf("a flow of ovsnet's was not read: %s", installed)
+			}
+		}
+	})
+}
