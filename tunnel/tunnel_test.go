@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 
 	"github.com/ovsnet/ovsnet/overlay"
 )
@@ -144,7 +143,6 @@ func TestRouteFor(t *testing.T) {
 		}
 	}
 }
-
 
 func TestEndpointHost(t *testing.T) {
 	for endpoint, want := range map[string]string{
