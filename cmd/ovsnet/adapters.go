@@ -1,101 +1,18 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"net/netip"
 	"time"
 
 	"github.com/ovsnet/ovsnet/agent"
 	"github.com/ovsnet/ovsnet/docker"
+	"github.com/ovsnet/ovsnet/guard"
 	"github.com/ovsnet/ovsnet/overlay"
-	"github.com/ovsnet/ovsnet/ovsdb"
 	"github.com/ovsnet/ovsnet/store"
 	"github.com/ovsnet/ovsnet/tunnel"
 )
-
-// bridge makes OVSDB an agent.Switch.
-type bridge struct {
-	ovs            *ovsdb.Client
-	name, datapath string
-	port           tunnel.Port
-	// hostID outlives a bridge that somebody removed; only the loop uses it.
-	hostID string
-}
-
-// EnsureHost makes bridge and tunnel. The host ID is made once and remembered
-// with the bridge. A tunnel that cannot be made is not the bridge's failure:
-// Observe tells of it.
-func (b *bridge) EnsureHost(ctx context.Context) (string, error) {
-	seen, err := b.ovs.Observe(ctx, b.name)
-	if err != nil {
-		return "", err
-	}
-	if b.hostID == "" {
-		b.hostID = cmp.Or(seen.Bridge.ExternalIDs[ovsdb.KeyHost], rand.Text())
-	}
-	want := ovsdb.Bridge{Name: b.name, Datapath: b.datapath, ExternalIDs: map[string]string{ovsdb.KeyHost: b.hostID}}
-	if err := b.ovs.EnsureBridge(ctx, want); err != nil {
-		return "", err
-	}
-	err = b.ovs.EnsureTunnel(ctx, b.name, ovsdb.Port{Name: b.port.Name, Type: b.port.Type, Options: b.port.Options})
-	if overlay.IsKind(err, overlay.Conflict) {
-		err = nil
-	}
-	return b.hostID, err
-}
-
-// Observe tells what OVS has of ours.
-func (b *bridge) Observe(ctx context.Context) (agent.Observation, error) {
-	seen, err := b.ovs.Observe(ctx, b.name)
-	if err != nil {
-		return agent.Observation{}, err
-	}
-	out := agent.Observation{Version: seen.Version, Datapath: seen.Bridge.Datapath, Answered: seen.Answered}
-	for _, p := range seen.Ports {
-		if p.Name == b.port.Name {
-			out.Tunnel, out.TunnelError = p.Ofport, p.Error
-			continue
-		}
-		if e := p.ExternalIDs[ovsdb.KeyEndpoint]; e != "" {
-			out.Ports = append(out.Ports, agent.Port{Name: p.Name, Endpoint: e, Network: p.ExternalIDs[ovsdb.KeyNetwork], OFPort: p.Ofport, Error: p.Error})
-		}
-	}
-	for _, t := range seen.FlowTunnels {
-		if fmt.Sprint(t.UDPPort) != b.port.Options["dst_port"] {
-			continue
-		}
-		if out.Tunnel == 0 {
-			out.TunnelError = t.String() + "; remove it, or set --vxlan-port on every host"
-			continue
-		}
-		out.Problems = append(out.Problems, agent.Problem{Object: "tunnel port", Reason: t.String() + "; packets to this host may go there: remove it"})
-	}
-	for _, p := range seen.Foreign {
-		out.Problems = append(out.Problems, agent.Problem{Object: "port " + p.Name, Reason: "on bridge " + b.name + " and not of ovsnet; nothing it sends passes"})
-	}
-	return out, nil
-}
-
-// EnsurePorts makes the ports, each marked with its endpoint and network.
-func (b *bridge) EnsurePorts(ctx context.Context, ports []agent.Port) error {
-	wants := make([]ovsdb.Port, len(ports))
-	for i, p := range ports {
-		wants[i] = ovsdb.Port{Name: p.Name, ExternalIDs: map[string]string{ovsdb.KeyEndpoint: p.Endpoint, ovsdb.KeyNetwork: p.Network}}
-	}
-	return b.ovs.EnsurePorts(ctx, b.name, wants)
-}
-
-// RemovePorts removes the ports.
-func (b *bridge) RemovePorts(ctx context.Context, names []string) error {
-	return b.ovs.RemovePorts(ctx, b.name, names)
-}
-
-// Changes wakes on every change in OVSDB that Observe shows.
-func (b *bridge) Changes() <-chan struct{} { return b.ovs.Changes() }
 
 // links makes docker.HostLinks an agent.Links.
 type links struct{ *docker.HostLinks }
@@ -156,7 +73,9 @@ type registry struct {
 	ttl   time.Duration
 }
 
-func (r registry) CheckSchema(ctx context.Context) error { return r.store.CheckSchema(ctx) }
+func (r registry) CheckSchema(ctx context.Context, cluster string) (string, error) {
+	return cluster, r.store.CheckSchema(ctx)
+}
 
 func (r registry) Register(ctx context.Context, node overlay.Node, hostID string) error {
 	return r.store.Register(ctx, node, store.Identity{Host: hostID, Boot: r.boot})
@@ -187,6 +106,23 @@ func (o owner) Detach(ctx context.Context, node, dockerNetwork string) error {
 	return o.store.Detach(ctx, node, dockerNetwork)
 }
 
+// networks makes the store a docker.Networks, pools a docker.Pools.
+type networks struct{ *store.Store }
+
+func (n networks) Attach(ctx context.Context, request docker.AttachRequest) (overlay.Network, error) {
+	return n.Store.Attach(ctx, store.AttachRequest(request))
+}
+
+type pools struct{ *store.Store }
+
+func (p pools) RequestPool(ctx context.Context, request docker.PoolRequest) (overlay.Pool, error) {
+	return p.Store.RequestPool(ctx, store.PoolRequest(request))
+}
+
+func (p pools) RequestAddress(ctx context.Context, request docker.AddressRequest) (netip.Prefix, error) {
+	return p.Store.RequestAddress(ctx, store.AddressRequest(request))
+}
+
 // routes makes the tunnel room's probe, with the hosts that the cluster has, a
 // docker.HostRoutes.
 type routes struct{ desk *desk }
@@ -210,12 +146,35 @@ func (peers) Resolve(ctx context.Context, addrs []netip.Addr) error {
 	return tunnel.ResolvePeers(ctx, addrs)
 }
 
-// dockerAPI makes the address of Docker's API an agent.Docker.
-type dockerAPI string
+// dockerAPI makes Docker's API an agent.Docker.
+type dockerAPI struct{ address, driver string }
 
 // Networks returns the Docker IDs of the networks that use our driver.
 func (d dockerAPI) Networks(ctx context.Context) (map[string]bool, error) {
-	return docker.DriverNetworks(ctx, string(d))
+	return docker.DriverNetworks(ctx, d.address, d.driver)
+}
+
+// doorkeeper makes the guard an agent.Guard.
+type doorkeeper struct {
+	port  uint16
+	vteps []netip.Addr
+	// userspace says that OVS takes packets off the links before netfilter sees
+	// them: what the host's own kernel is kept from there never was for it. With
+	// the kernel's datapath the same rule would keep OVS from its packets.
+	userspace bool
+}
+
+// Ensure guards the tunnel port, and the links where that is due.
+func (d doorkeeper) Ensure(ctx context.Context, links []string) error {
+	return guard.Ensure(ctx, d.rules(links))
+}
+
+func (d doorkeeper) rules(links []string) guard.Rules {
+	rules := guard.Rules{Port: d.port, VTEPs: d.vteps}
+	if d.userspace {
+		rules.Links = links
+	}
+	return rules
 }
 
 // errNoVTEP is what the underlay's MTU is unknown for.

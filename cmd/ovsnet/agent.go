@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ovsnet/ovsnet/docker"
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
@@ -20,9 +21,10 @@ func agentCommand() *cli.Command {
 		&cli.UintFlag{Name: "vxlan-port", Usage: "UDP `PORT` of the tunnels, the same on every host", EnvVars: env("VXLAN_PORT"), Value: 4789},
 		&cli.StringFlag{Name: "datapath", Usage: "OVS datapath `TYPE`: system (kernel) or netdev (userspace)", EnvVars: env("DATAPATH"), Value: "system"},
 		&cli.StringFlag{Name: "address-pool", Usage: "`RANGE` that networks without --subnet get a /24 of", EnvVars: env("ADDRESS_POOL"), Value: "10.32.0.0/12"},
-		&cli.StringFlag{Name: "plugin-socket", Usage: "Docker plugin socket `PATH`", EnvVars: env("PLUGIN_SOCKET"), Value: "/run/docker/plugins/ovsnet.sock"},
+		&cli.StringFlag{Name: "plugin-socket", Usage: "Docker plugin socket `PATH`; its file name without .sock is the driver's name", EnvVars: env("PLUGIN_SOCKET"), Value: docker.SocketPath},
 		&cli.StringFlag{Name: "etcd-embedded", Usage: "run an etcd server in this agent, with its data in `DIR`", EnvVars: env("ETCD_EMBEDDED")},
 		&cli.StringFlag{Name: "etcd-listen", Usage: "client `URL` that the embedded etcd listens on; https beyond loopback", EnvVars: env("ETCD_LISTEN"), Value: "http://127.0.0.1:2379"},
+		&cli.BoolFlag{Name: "new-cluster", Usage: "for one start: join the cluster that etcd holds now, though this host remembers another; flows of the old one go", EnvVars: env("NEW_CLUSTER")},
 		&cli.DurationFlag{Name: "alive-ttl", Usage: "how long after its last sign of life this host counts as alive", EnvVars: env("ALIVE_TTL"), Value: 10 * time.Second},
 		&cli.DurationFlag{Name: "grace", Usage: "how long an endpoint that Docker seems to have forgotten is kept", EnvVars: env("GRACE"), Value: time.Minute},
 		&cli.DurationFlag{Name: "full-every", Usage: "how often all flows are compared though nothing hints at a difference", EnvVars: env("FULL_EVERY"), Value: time.Minute},
@@ -58,6 +60,7 @@ func readSettings(c *cli.Context) (settings, error) {
 		ovsdb: c.String("ovsdb"), ovsRunDir: c.String("ovs-rundir"), socket: c.String("socket"), docker: c.String("docker"), pluginSocket: c.String("plugin-socket"),
 		etcdDir: c.String("etcd-embedded"), etcdListen: c.String("etcd-listen"), store: storeConfig(c),
 		aliveTTL: c.Duration("alive-ttl"), grace: c.Duration("grace"), fullEvery: c.Duration("full-every"),
+		newCluster: c.Bool("new-cluster"),
 	}
 	if err := overlay.ValidateName("node", s.node); err != nil {
 		return settings{}, err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/ovsnet/ovsnet/agent"
@@ -21,15 +22,14 @@ type desk struct {
 	loop     *agent.Loop
 	route    flows.Route
 	problem  error
-	stops    []context.CancelFunc
 	draining bool
-	// idle closes when the loop has ended, quiet when the plugin has.
-	idle, quiet chan struct{}
+	// warnings are about the underlay as it was last seen.
+	warnings []string
 }
 
 func newDesk(h *host) *desk {
 	return &desk{host: h, node: overlay.Node{Name: h.settings.node, Datapath: h.settings.datapath, Version: version},
-		problem: errNoVTEP, idle: make(chan struct{}), quiet: make(chan struct{})}
+		problem: errNoVTEP}
 }
 
 // stuck notes why the host has no place in the underlay yet.
@@ -46,15 +46,21 @@ func (d *desk) begin(node overlay.Node, loop *agent.Loop, route flows.Route) {
 	d.node, d.loop, d.route, d.problem = node, loop, route, nil
 }
 
-// onDrain registers what ends when the host is drained, at once where it has
-// been: an agent that was drained while it started stays out.
-func (d *desk) onDrain(stop context.CancelFunc) {
+// moved notes how the host stands in the underlay now, and reports whether that
+// is news.
+func (d *desk) moved(node overlay.Node, warnings []string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.stops = append(d.stops, stop)
-	if d.draining {
-		stop()
-	}
+	news := d.node.MTU != node.MTU || !slices.Equal(d.warnings, warnings)
+	d.node, d.warnings = node, warnings
+	return news
+}
+
+// self is this host as it stands in the underlay.
+func (d *desk) self() overlay.Node {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.node
 }
 
 // NetworkMTU makes desk a docker.Underlay.
@@ -103,12 +109,16 @@ func (d *desk) Status() agent.Status {
 	if facts.Blocked == nil {
 		facts.Blocked = d.host.member.Blocked()
 	}
+	facts.Warnings = append(facts.Warnings, d.warnings...)
 	if s.store.Insecure {
 		facts.Warnings = append(facts.Warnings, "--etcd-insecure: whoever can reach etcd can change every network")
 	}
 	var state agent.State
 	if d.loop != nil {
 		state = d.loop.State()
+	}
+	if snapshot := state.View.Snapshot; snapshot != nil {
+		facts.Warnings = append(facts.Warnings, tooLarge(snapshot, d.node.MTU)...)
 	}
 	return agent.NewStatus(facts, state)
 }
@@ -158,23 +168,15 @@ func (d *desk) working() (*agent.Loop, flows.Route, error) {
 	return d.loop, d.route, nil
 }
 
-// Drain ends rounds, plugin calls and the sign of life, for good, and waits
+// Drain ends plugin calls, rounds and the sign of life, for good, and waits
 // until what was under way has ended.
 func (d *desk) Drain(ctx context.Context) error {
 	d.mu.Lock()
 	d.draining = true
-	stops := d.stops
 	d.mu.Unlock()
-	for _, stop := range stops {
-		stop()
+	if !d.host.stages.drain(ctx) {
+		return overlay.Refuse(overlay.Unavailable, "agent", "try again", "what was under way did not end in time")
 	}
 	d.host.member.Leave()
-	for _, ended := range []<-chan struct{}{d.idle, d.quiet} {
-		select {
-		case <-ended:
-		case <-ctx.Done():
-			return overlay.Refuse(overlay.Unavailable, "agent", "try again", "what was under way did not end in time")
-		}
-	}
 	return nil
 }

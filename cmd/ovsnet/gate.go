@@ -4,23 +4,43 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"time"
 
 	"github.com/ovsnet/ovsnet/agent"
 	"github.com/ovsnet/ovsnet/docker"
 	"github.com/ovsnet/ovsnet/overlay"
-	"github.com/ovsnet/ovsnet/store"
 )
 
-// gate is what the Docker plugin reaches the rest of the agent through. The
-// plugin answers from the first moment on; calls that need the host to take
-// part wait here until it does, or say why it does not.
+// membership tells whether this host takes part: agent.Membership.
+type membership interface {
+	// Blocked is why it does not, or nil.
+	Blocked() error
+	// Wait returns nil once it does, or why it does not when ctx ends or another
+	// host has stood in the way for a while.
+	Wait(ctx context.Context) error
+}
+
+// gate is what the Docker plugin reaches the rest of the agent through: its
+// docker.Loop, docker.Networks, docker.Endpoints and docker.Pools. The plugin
+// answers from the first moment on; what changes the cluster passes only while
+// this host takes part. What is in etcd under the name of a host that was
+// refused belongs to another, which may even know its networks and endpoints by
+// the same Docker IDs when this host is a copy of it.
 type gate struct {
-	member *agent.Membership
-	store  *store.Store
+	member    membership
+	networks  docker.Networks
+	endpoints docker.Endpoints
+	pools     docker.Pools
 	// started closes when loop is set.
 	started chan struct{}
 	loop    *agent.Loop
 }
+
+// releasePatience is how long a call that gives something back waits for the
+// host to take part. Docker makes such calls one after another when it starts,
+// and what they leave is found later: by the loop, by agent.Forgotten, or it
+// expires.
+const releasePatience = 3 * time.Second
 
 // open lets calls through to the loop.
 func (g *gate) open(loop *agent.Loop) {
@@ -39,6 +59,17 @@ func (g *gate) pass(ctx context.Context) error {
 	case <-ctx.Done():
 		return overlay.Refuse(overlay.Unavailable, "agent", "see ovsnet status", "still starting")
 	}
+}
+
+// passRelease is pass for what gives back: it waits less, and not at all for
+// another host that stands in the way.
+func (g *gate) passRelease(ctx context.Context) error {
+	if err := g.member.Blocked(); overlay.IsKind(err, overlay.Conflict) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, releasePatience)
+	defer cancel()
+	return g.pass(ctx)
 }
 
 // explain adds what keeps the loop from working to why the host does not take
@@ -89,24 +120,67 @@ func (g *gate) Attach(ctx context.Context, request docker.AttachRequest) (overla
 	if err := g.pass(ctx); err != nil {
 		return overlay.Network{}, err
 	}
-	return g.store.Attach(ctx, store.AttachRequest(request))
+	return g.networks.Attach(ctx, request)
 }
 
 func (g *gate) Detach(ctx context.Context, node, dockerNetwork string) error {
-	return g.store.Detach(ctx, node, dockerNetwork)
+	if err := g.passRelease(ctx); err != nil {
+		return err
+	}
+	return g.networks.Detach(ctx, node, dockerNetwork)
 }
 
 func (g *gate) Attached(ctx context.Context, node, dockerNetwork string) (overlay.Network, overlay.Attachment, error) {
-	return g.store.Attached(ctx, node, dockerNetwork)
+	return g.networks.Attached(ctx, node, dockerNetwork)
 }
 
-// pools makes the store a docker.Pools.
-type pools struct{ *store.Store }
+// CreateEndpoint, DeleteEndpoint and GetEndpoint make gate a docker.Endpoints.
 
-func (p pools) RequestPool(ctx context.Context, request docker.PoolRequest) (overlay.Pool, error) {
-	return p.Store.RequestPool(ctx, store.PoolRequest(request))
+func (g *gate) CreateEndpoint(ctx context.Context, endpoint overlay.Endpoint) (overlay.Endpoint, error) {
+	if err := g.pass(ctx); err != nil {
+		return overlay.Endpoint{}, err
+	}
+	return g.endpoints.CreateEndpoint(ctx, endpoint)
 }
 
-func (p pools) RequestAddress(ctx context.Context, request docker.AddressRequest) (netip.Prefix, error) {
-	return p.Store.RequestAddress(ctx, store.AddressRequest(request))
+func (g *gate) DeleteEndpoint(ctx context.Context, node, network, id string) error {
+	if err := g.passRelease(ctx); err != nil {
+		return err
+	}
+	return g.endpoints.DeleteEndpoint(ctx, node, network, id)
+}
+
+func (g *gate) GetEndpoint(ctx context.Context, network, id string) (overlay.Endpoint, bool, error) {
+	return g.endpoints.GetEndpoint(ctx, network, id)
+}
+
+// RequestPool, ReleasePool, RequestAddress and ReleaseAddress make gate a
+// docker.Pools.
+
+func (g *gate) RequestPool(ctx context.Context, request docker.PoolRequest) (overlay.Pool, error) {
+	if err := g.pass(ctx); err != nil {
+		return overlay.Pool{}, err
+	}
+	return g.pools.RequestPool(ctx, request)
+}
+
+func (g *gate) ReleasePool(ctx context.Context, node string, pool overlay.Pool) error {
+	if err := g.passRelease(ctx); err != nil {
+		return err
+	}
+	return g.pools.ReleasePool(ctx, node, pool)
+}
+
+func (g *gate) RequestAddress(ctx context.Context, request docker.AddressRequest) (netip.Prefix, error) {
+	if err := g.pass(ctx); err != nil {
+		return netip.Prefix{}, err
+	}
+	return g.pools.RequestAddress(ctx, request)
+}
+
+func (g *gate) ReleaseAddress(ctx context.Context, node string, pool overlay.Pool, addr netip.Addr) error {
+	if err := g.passRelease(ctx); err != nil {
+		return err
+	}
+	return g.pools.ReleaseAddress(ctx, node, pool, addr)
 }

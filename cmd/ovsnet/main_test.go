@@ -19,6 +19,7 @@ import (
 
 	"github.com/ovsnet/ovsnet/agent"
 	"github.com/ovsnet/ovsnet/overlay"
+	"github.com/ovsnet/ovsnet/sockets"
 	"github.com/ovsnet/ovsnet/store"
 )
 
@@ -161,7 +162,7 @@ func (r reporter) Drain(context.Context) error { return r.err }
 func control(t *testing.T, r agent.Reporter) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "run", "ovsnet.sock")
-	l, err := agent.ListenControl(path)
+	l, err := sockets.Listen(t.Context(), "control socket", path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,13 +212,6 @@ func TestFlowsListForPeopleAndPrograms(t *testing.T) {
 			!strings.Contains(out.String(), tt.want) || strings.Contains(out.String(), tt.not) {
 			t.Errorf("%s: status %d, printed %q", tt.format, status, out.String())
 		}
-	}
-}
-
-func TestSecondAgentIsRefused(t *testing.T) {
-	path := control(t, reporter{})
-	if _, err := agent.ListenControl(path); !overlay.IsKind(err, overlay.Conflict) {
-		t.Errorf("a second agent on the socket: %v", err)
 	}
 }
 

@@ -10,14 +10,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ovsnet/ovsnet/agent"
 	"github.com/ovsnet/ovsnet/docker"
 	"github.com/ovsnet/ovsnet/flows/ofctl"
-	"github.com/ovsnet/ovsnet/overlay"
 	"github.com/ovsnet/ovsnet/ovsdb"
+	"github.com/ovsnet/ovsnet/sockets"
 	"github.com/ovsnet/ovsnet/store"
 	"github.com/ovsnet/ovsnet/store/embedded"
 	"github.com/ovsnet/ovsnet/tunnel"
@@ -32,6 +31,7 @@ type settings struct {
 	vxlanPort                                      uint16
 	addressPool                                    netip.Prefix
 	aliveTTL, grace, fullEvery                     time.Duration
+	newCluster                                     bool
 	store                                          store.Config
 }
 
@@ -56,29 +56,28 @@ func runAgent(ctx context.Context, s settings, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = st.Close() }()
-	h := newHost(s, st, boot, log)
-	defer h.close()
 	group, ctx := errgroup.WithContext(ctx)
+	stages := newStages(ctx)
+	h := newHost(s, st, boot, stages, log)
+	defer h.close()
 	if err := h.serve(ctx, group); err != nil {
 		return err
 	}
 	if s.etcdDir != "" {
-		server, err := startEtcd(ctx, s, log)
-		if err != nil {
+		if h.etcd, err = startEtcd(ctx, s, log); err != nil {
 			return err
 		}
-		defer func() { _ = server.Close() }()
 		group.Go(func() error {
 			select {
-			case <-server.Done():
+			case <-h.etcd.Done():
 				return errors.New("the embedded etcd has ended; its log says why")
-			case <-ctx.Done():
+			case <-stages.control.Done():
 				return nil
 			}
 		})
 	}
-	group.Go(func() error { return h.run(ctx) })
+	group.Go(func() error { return h.run(stages.work) })
+	group.Go(func() error { stages.end(ctx); return nil })
 	return group.Wait()
 }
 
@@ -102,50 +101,64 @@ type host struct {
 	ovs      *ovsdb.Client
 	links    *docker.HostLinks
 	table    *ofctl.Client
+	registry registry
 	member   *agent.Membership
 	gate     *gate
 	desk     *desk
+	stages   *stages
+	// etcd is nil unless it runs in this agent.
+	etcd *embedded.Server
 }
 
-func newHost(s settings, st *store.Store, boot string, log *slog.Logger) *host {
-	ttl := s.aliveTTL
-	member := agent.NewMembership(registry{store: st, boot: boot, ttl: ttl}, log.With("part", "membership"))
+func newHost(s settings, st *store.Store, boot string, stages *stages, log *slog.Logger) *host {
+	registry := registry{store: st, boot: boot, ttl: s.aliveTTL}
+	member := agent.NewMembership(registry, log.With("part", "membership"))
 	h := &host{
-		settings: s, log: log, boot: boot, store: st, member: member,
+		settings: s, log: log, boot: boot, store: st, registry: registry, member: member, stages: stages,
 		ovs:   ovsdb.Dial(ovsdb.Config{Endpoint: s.ovsdb, Logger: log.With("part", "ovsdb")}),
 		links: &docker.HostLinks{Offload: func() bool { return s.datapath == "system" }},
 		table: ofctl.New(ofctl.Config{Bridge: s.bridge, RunDir: s.ovsRunDir, Logger: log.With("part", "openflow")}),
-		gate:  &gate{member: member, store: st, started: make(chan struct{})},
+		gate:  &gate{member: member, networks: networks{st}, endpoints: st, pools: pools{st}, started: make(chan struct{})},
 	}
 	h.desk = newDesk(h)
 	return h
 }
 
-func (h *host) close() { h.ovs.Close() }
+// close ends the connections, and the embedded etcd after those to it.
+func (h *host) close() {
+	h.ovs.Close()
+	if err := h.store.Close(); err != nil {
+		h.log.Warn("the connection to etcd did not end well", "error", err)
+	}
+	if h.etcd == nil {
+		return
+	}
+	if err := h.etcd.Close(); err != nil {
+		h.log.Warn("the embedded etcd did not end well", "error", err)
+	}
+}
 
 // serve answers Docker and the control socket.
 func (h *host) serve(ctx context.Context, group *errgroup.Group) error {
-	control, err := agent.ListenControl(h.settings.socket)
+	control, err := sockets.Listen(ctx, "control socket", h.settings.socket)
 	if err != nil {
 		return err
 	}
-	plugins, err := docker.Listen(ctx, h.settings.pluginSocket)
+	plugins, err := sockets.Listen(ctx, "plugin socket", h.settings.pluginSocket)
 	if err != nil {
-		_ = control.Close()
-		return err
+		return errors.Join(err, control.Close())
 	}
 	plugin := docker.NewPlugin(docker.Config{
-		Node: h.settings.node, Boot: h.boot, Pools: pools{h.store}, Networks: h.gate, Endpoints: h.store,
+		Node: h.settings.node, Boot: h.boot, Pools: h.gate, Networks: h.gate, Endpoints: h.gate,
 		Loop: h.gate, Links: h.links, Routes: routes{h.desk}, Underlay: h.desk,
 		AddressPool: h.settings.addressPool, Logger: h.log.With("part", "docker"),
 	})
-	group.Go(func() error { return agent.ServeControl(ctx, control, h.desk, h.log.With("part", "control")) })
 	group.Go(func() error {
-		defer close(h.desk.quiet)
-		pluginCtx, stop := context.WithCancel(ctx)
-		defer stop()
-		h.desk.onDrain(stop)
-		if err := plugin.Serve(pluginCtx, plugins); err != nil {
+		return agent.ServeControl(h.stages.control, control, h.desk, h.log.With("part", "control"))
+	})
+	group.Go(func() error {
+		defer close(h.stages.quiet)
+		if err := plugin.Serve(h.stages.plugin, plugins); err != nil {
 			return fmt.Errorf("serve the Docker plugin: %w", err)
 		}
 		return nil
@@ -153,95 +166,39 @@ func (h *host) serve(ctx context.Context, group *errgroup.Group) error {
 	return nil
 }
 
-// run finds this host's place in the underlay, then reconciles until ctx ends
-// or the host is drained.
+// run finds this host's place in the underlay, then reconciles until ctx ends.
 func (h *host) run(ctx context.Context) error {
-	defer close(h.desk.idle)
-	workCtx, stop := context.WithCancel(ctx)
-	defer stop()
-	h.desk.onDrain(stop)
-	node, err := h.place(workCtx)
-	if err != nil || workCtx.Err() != nil {
+	defer close(h.stages.idle)
+	node, err := h.place(ctx)
+	if err != nil || ctx.Err() != nil {
 		return err
 	}
 	route := tunnel.RouteFor(node)
-	watcher := newViews(workCtx, h.store, node.Name)
+	sw := &bridge{ovs: h.ovs, name: h.settings.bridge, datapath: h.settings.datapath,
+		port: tunnel.PortSpec(node.VTEP(), h.settings.vxlanPort), newCluster: h.settings.newCluster}
 	loop := agent.NewLoop(agent.Config{
 		Node: node.Name, Route: route, Grace: h.settings.grace, FullEvery: h.settings.fullEvery, RoundTimeout: roundTimeout,
 		Logger: h.log.With("part", "loop"),
 	}, agent.Parts{
-		Views: watcher, Flows: h.table, Links: links{h.links}, Endpoints: owner{h.store, h.member}, Peers: peers{},
-		Switch: &bridge{ovs: h.ovs, name: h.settings.bridge, datapath: h.settings.datapath, port: tunnel.PortSpec(node.VTEP(), h.settings.vxlanPort)},
+		Views: newViews(ctx, h.store, node.Name), Flows: h.table, Links: links{h.links}, Endpoints: owner{h.store, h.member}, Peers: peers{},
+		Member: h.member, Switch: sw, Guard: doorkeeper{port: h.settings.vxlanPort, vteps: node.VTEPs, userspace: h.settings.datapath == "netdev"},
 	})
 	h.desk.begin(node, loop, route)
 	h.gate.open(loop)
-	group, workCtx := errgroup.WithContext(workCtx)
-	group.Go(func() error { loop.Run(workCtx); return nil })
-	group.Go(func() error {
-		forgotten := agent.Forgotten{
-			Node: node.Name, Grace: h.settings.grace, State: loop.State, Docker: dockerAPI(h.settings.docker), Store: owner{h.store, h.member},
-			Logger: h.log.With("part", "docker"),
-		}
-		forgotten.Run(workCtx)
-		return nil
-	})
-	group.Go(func() error {
-		if id, err := loop.HostID(workCtx); err == nil {
-			h.member.Run(workCtx, node, id)
-		}
-		return nil
-	})
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { loop.Run(ctx); return nil })
+	group.Go(func() error { h.forgotten(loop).Run(ctx); return nil })
+	group.Go(func() error { h.takePart(ctx, loop, sw); return nil })
 	return group.Wait()
 }
 
-// place waits until the underlay shows which VTEP address this host has, since
-// at boot the agent may be there before the network.
-func (h *host) place(ctx context.Context) (overlay.Node, error) {
-	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(200*time.Millisecond),
-		backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
-	for {
-		node, err := h.look(ctx)
-		if err == nil {
-			return node, nil
-		}
-		if ctx.Err() != nil {
-			return overlay.Node{}, nil
-		}
-		h.desk.stuck(err)
-		h.log.Warn("this host has no VTEP address yet; it will be tried again", "error", err)
-		select {
-		case <-ctx.Done():
-			return overlay.Node{}, nil
-		case <-time.After(pause.NextBackOff()):
-		}
+// forgotten finds the networks that Docker removed while nobody listened.
+func (h *host) forgotten(loop *agent.Loop) *agent.Forgotten {
+	return &agent.Forgotten{
+		Node: h.settings.node, Grace: h.settings.grace, State: loop.State, Store: owner{h.store, h.member},
+		Docker: dockerAPI{address: h.settings.docker, driver: docker.DriverName(h.settings.pluginSocket)},
+		Logger: h.log.With("part", "docker"),
 	}
-}
-
-// look describes this host as it stands in the underlay now.
-func (h *host) look(ctx context.Context) (overlay.Node, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	underlay, err := tunnel.Probe(ctx, h.settings.store.Endpoints)
-	if err != nil {
-		return overlay.Node{}, err
-	}
-	var wanted netip.Addr
-	if len(h.settings.vteps) > 0 {
-		wanted = h.settings.vteps[0]
-	}
-	vtep, err := tunnel.Choose(wanted, underlay)
-	if err != nil {
-		return overlay.Node{}, err
-	}
-	node := overlay.Node{
-		Name: h.settings.node, VTEPs: []netip.Addr{vtep.Addr}, Region: h.settings.region, Datapath: h.settings.datapath,
-		MTU: tunnel.NetworkMTU(vtep.MTU, vtep.Addr), Version: version,
-	}
-	if len(h.settings.vteps) > 1 {
-		node.VTEPs = h.settings.vteps
-	}
-	h.log.Info("VTEP chosen", "address", vtep.Addr, "link", vtep.Link, "mtu", vtep.MTU, "why", vtep.Why)
-	return node, node.Validate()
 }
 
 // bootID identifies this run of the kernel (random(4)).

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ovsnet/ovsnet/agent"
 	"github.com/ovsnet/ovsnet/docker"
+	"github.com/ovsnet/ovsnet/guard"
 	"github.com/ovsnet/ovsnet/overlay"
 	"github.com/ovsnet/ovsnet/ovsdb"
 	"github.com/ovsnet/ovsnet/store"
@@ -27,7 +28,7 @@ func uninstallCommand() *cli.Command {
 	}
 	flags = append(append(flags, ovsFlags()...), etcdFlags()...)
 	return &cli.Command{
-		Name: "uninstall", Usage: "take this host out of the cluster: remove its bridge, links and claims",
+		Name: "uninstall", Usage: "take this host out of the cluster: remove its bridge, links, guard rules and claims",
 		Flags: flags, Action: uninstall,
 	}
 }
@@ -61,11 +62,7 @@ func uninstall(c *cli.Context) error {
 		return err
 	}
 	if !c.Bool("force") {
-		names, err := docker.ContainerNames(ctx, c.String("docker"), dockerNetworks(view, node))
-		if err != nil {
-			_, _ = fmt.Fprintln(c.App.ErrWriter, "ovsnet: containers are shown by endpoint:", err)
-		}
-		if err := inTheWay(view, node, status, names); err != nil {
+		if err := inTheWay(view, node, status, containerNames(ctx, c, dockerNetworks(view, node))); err != nil {
 			return err
 		}
 	}
@@ -92,7 +89,24 @@ func say(c *cli.Context, format string, args ...any) {
 	_, _ = fmt.Fprintf(c.App.Writer, format+"\n", args...)
 }
 
-// removeDataPath removes the bridge with its ports, and the endpoints' links.
+// namesTimeout bounds asking Docker for names, which only make a refusal easier
+// to read: a daemon that hangs must not use up the time for the rest.
+const namesTimeout = 5 * time.Second
+
+// containerNames returns the containers' names by endpoint ID, as far as Docker
+// tells them.
+func containerNames(ctx context.Context, c *cli.Context, networks []string) map[string]string {
+	ctx, cancel := context.WithTimeout(ctx, namesTimeout)
+	defer cancel()
+	names, err := docker.ContainerNames(ctx, c.String("docker"), networks)
+	if err != nil {
+		_, _ = fmt.Fprintln(c.App.ErrWriter, "ovsnet: containers are shown by endpoint:", err)
+	}
+	return names
+}
+
+// removeDataPath removes the bridge with its ports, the endpoints' links and the
+// guard's rules.
 func removeDataPath(ctx context.Context, c *cli.Context) error {
 	ovs := ovsdb.Dial(ovsdb.Config{Endpoint: c.String("ovsdb")})
 	defer ovs.Close()
@@ -113,6 +127,10 @@ func removeDataPath(ctx context.Context, c *cli.Context) error {
 		return err
 	}
 	say(c, "removed %d links", len(all))
+	if err := guard.Remove(ctx); err != nil {
+		return fmt.Errorf("remove the guard's rules: %w", err)
+	}
+	say(c, "removed the guard's rules")
 	return nil
 }
 
