@@ -260,8 +260,11 @@ func addressesIn(pool overlay.Pool, found []*mvccpb.KeyValue) []netip.Addr {
 // host's it leaves alone. It may be repeated.
 func (s *Store) ReleaseAddress(ctx context.Context, node string, pool overlay.Pool, addr netip.Addr) error {
 	_, err := s.update(ctx, "release address "+addr.String(), func(ctx context.Context, c *change) error {
-		found, _, err := s.read(ctx, get(addressKey(pool, addr)), get(poolKey(pool)))
+		found, _, err := s.read(ctx, get(addressKey(pool, addr)), get(poolKey(pool)), get(nodeKey(node)))
 		if err != nil {
+			return err
+		}
+		if err := s.expectOwner(c, node, found[2]); err != nil {
 			return err
 		}
 		claim, err := only[addressClaim](addressKey(pool, addr), found[0])

@@ -69,6 +69,9 @@ func (a *attach) decide(ctx context.Context, c *change) error {
 	if len(found[2]) == 0 {
 		return overlay.Refuse(overlay.Missing, fmt.Sprintf("node %q", a.Node), "see ovsnet status on that host", "not registered")
 	}
+	if err := a.store.expectOwner(c, a.Node, found[2]); err != nil {
+		return err
+	}
 	index, err := only[owner](dockerKey(a.Node, a.DockerNetwork), found[0])
 	if err != nil {
 		return err

@@ -71,6 +71,8 @@ type Store struct {
 
 	mu      sync.Mutex
 	cursors map[overlay.Pool]netip.Addr
+	// cluster is the only one that is written to; empty for any.
+	cluster string
 	// own are the hosts that this Store registered.
 	own map[string]string
 }

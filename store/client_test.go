@@ -2,14 +2,14 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ovsnet/ovsnet/overlay"
 	"github.com/ovsnet/ovsnet/store/certs"
@@ -123,9 +123,10 @@ func TestLogin(t *testing.T) {
 	t.Cleanup(func() { _ = store.Close() })
 	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
-	wantKind(t, store.CheckSchema(short), overlay.Unavailable)
+	_, err = store.CheckSchema(short, "")
+	wantKind(t, err, overlay.Unavailable)
 	w.set(false)
-	if err := store.CheckSchema(ctx); err != nil {
+	if _, err := store.CheckSchema(ctx, ""); err != nil {
 		t.Errorf("with the right password: %v", err)
 	}
 	wrong, err := Open(Config{Endpoints: []string{s.url}, User: "root", Password: "guess"})
@@ -133,7 +134,7 @@ func TestLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = wrong.Close() })
-	if err := wrong.CheckSchema(ctx); err == nil || !strings.Contains(err.Error(), "invalid user ID or password") {
+	if _, err := wrong.CheckSchema(ctx, ""); err == nil || !strings.Contains(err.Error(), "invalid user ID or password") {
 		t.Errorf("with the wrong password: %v", err)
 	}
 }
@@ -175,7 +176,7 @@ func TestTLS(t *testing.T) {
 			defer cancel()
 			ctx = short
 		}
-		err = s.CheckSchema(ctx)
+		_, err = s.CheckSchema(ctx, "")
 		if test.refusal == "" && err != nil || test.refusal != "" && (err == nil || !strings.Contains(err.Error(), test.refusal)) {
 			t.Errorf("%s: %v, want %q", name, err, test.refusal)
 		}
@@ -188,19 +189,32 @@ func TestTLS(t *testing.T) {
 func TestSchema(t *testing.T) {
 	s := startServer(t)
 	first := s.open(t)
-	if err := first.CheckSchema(callContext(t)); err != nil {
-		t.Fatal(err)
+	cluster, err := first.CheckSchema(callContext(t), "")
+	if err != nil || len(cluster) != 32 {
+		t.Fatal(cluster, err)
 	}
-	if err := s.open(t).CheckSchema(callContext(t)); err != nil {
+	check := func(remembered string) error {
+		t.Helper()
+		got, err := s.open(t).CheckSchema(callContext(t), remembered)
+		if err == nil && got != cluster {
+			t.Errorf("cluster %q, want %q", got, cluster)
+		}
+		return err
+	}
+	if err := errors.Join(check(""), check(cluster)); err != nil {
 		t.Errorf("a second host: %v", err)
 	}
+	wantKind(t, check("another"), overlay.Conflict)
 	register(t, first, 1)
 
-	s.put(t, schemaKey, `{"v":1,"version":2,"oldest_reader":1}`)
+	schema := func(version, oldest int) string {
+		return fmt.Sprintf(`{"v":1,"version":%d,"oldest_reader":%d,"cluster":%q}`, version, oldest, cluster)
+	}
+	s.put(t, schemaKey, schema(2, 1))
 	register(t, first, 2)
-	s.put(t, schemaKey, `{"v":1,"version":3,"oldest_reader":2}`)
+	s.put(t, schemaKey, schema(3, 2))
 	for name, err := range map[string]error{
-		"check":    s.open(t).CheckSchema(callContext(t)),
+		"check":    check(""),
 		"register": first.Register(callContext(t), testNode(3), testIdentity(3)),
 		"list":     func() error { _, err := first.List(callContext(t)); return err }(),
 	} {
@@ -209,12 +223,43 @@ func TestSchema(t *testing.T) {
 		}
 	}
 	s.put(t, schemaKey, `garbage`)
-	wantKind(t, first.CheckSchema(callContext(t)), overlay.Conflict)
-	if _, err := s.raw(t).Delete(callContext(t), root, clientv3.WithPrefix()); err != nil {
+	wantKind(t, check(""), overlay.Conflict)
+}
+
+func TestSchemaOfABuildWithoutClusters(t *testing.T) {
+	s := startServer(t)
+	s.put(t, schemaKey, `{"v":1,"version":1,"oldest_reader":1,"later":"kept"}`)
+	cluster, err := s.open(t).CheckSchema(callContext(t), "")
+	if got := s.keys(t, schemaKey)[schemaKey]; err != nil || cluster == "" || !strings.Contains(got, cluster) || !strings.Contains(got, `"later":"kept"`) {
+		t.Errorf("cluster %q, error %v, record %s", cluster, err, got)
+	}
+}
+
+// A host that belongs to a cluster never begins another one in an etcd that lost its data.
+func TestEmptiedEtcdIsRefused(t *testing.T) {
+	s := startServer(t)
+	store := s.open(t)
+	cluster, err := store.CheckSchema(callContext(t), "")
+	if err != nil {
 		t.Fatal(err)
 	}
-	register(t, first, 1)
-	if got := s.keys(t, schemaKey)[schemaKey]; !strings.Contains(got, `"version":1`) {
-		t.Errorf("after etcd was emptied the schema is %q", got)
+	register(t, store, 1)
+	kept := s.keys(t, root)
+	s.empty(t)
+	wantKind(t, store.Register(callContext(t), testNode(1), testIdentity(1)), overlay.Conflict)
+	_, err = s.open(t).CheckSchema(callContext(t), cluster)
+	if wantKind(t, err, overlay.Conflict); !strings.Contains(err.Error(), "--new-cluster") {
+		t.Errorf("the refusal does not say what to do: %v", err)
+	}
+	if left := s.keys(t, root); len(left) != 0 {
+		t.Errorf("a refused host wrote %v", left)
+	}
+	for key, value := range kept {
+		s.put(t, key, value)
+	}
+	register(t, store, 1)
+	s.empty(t)
+	if fresh, err := s.open(t).CheckSchema(callContext(t), ""); err != nil || fresh == cluster {
+		t.Errorf("a host of no cluster: %q, %v", fresh, err)
 	}
 }

@@ -26,8 +26,11 @@ func (s *Store) CreateEndpoint(ctx context.Context, e overlay.Endpoint) (overlay
 	e.Revision = 0
 	made := e
 	rev, err := s.update(ctx, "create endpoint "+overlay.ShortID(e.ID), func(ctx context.Context, c *change) error {
-		found, _, err := s.read(ctx, get(networkKey(e.Network)), get(attachKey(e.Network, e.Node)), get(endpointKey(e.Network, e.ID)), get(macKey(e.Network, e.MAC)))
+		found, _, err := s.read(ctx, get(networkKey(e.Network)), get(attachKey(e.Network, e.Node)), get(endpointKey(e.Network, e.ID)), get(macKey(e.Network, e.MAC)), get(nodeKey(e.Node)))
 		if err != nil {
+			return err
+		}
+		if err := s.expectOwner(c, e.Node, found[4]); err != nil {
 			return err
 		}
 		old, err := only[overlay.Endpoint](endpointKey(e.Network, e.ID), found[2])
@@ -145,8 +148,11 @@ func (s *Store) GetEndpoint(ctx context.Context, network, id string) (overlay.En
 func (s *Store) DeleteEndpoint(ctx context.Context, node, network, id string) error {
 	var l lease
 	_, err := s.update(ctx, "delete endpoint "+overlay.ShortID(id), func(ctx context.Context, c *change) error {
-		found, _, err := s.read(ctx, get(endpointKey(network, id)), get(networkKey(network)))
+		found, _, err := s.read(ctx, get(endpointKey(network, id)), get(networkKey(network)), get(nodeKey(node)))
 		if err != nil {
+			return err
+		}
+		if err := s.expectOwner(c, node, found[2]); err != nil {
 			return err
 		}
 		endpoint, err := only[overlay.Endpoint](endpointKey(network, id), found[0])

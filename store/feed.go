@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +30,9 @@ type feed struct {
 	known map[string]int64
 	// loaded says that the first list has come.
 	loaded bool
+	// stale says that what came was not of the watcher's cluster and was left out,
+	// and rereading that all is being read again because of it.
+	stale, rereading bool
 	// probe is a feed that stays only if the host turns out to be a member.
 	probe   bool
 	waiters []chan struct{}
@@ -41,6 +46,10 @@ type delivery struct {
 	found    []*mvccpb.KeyValue
 	events   []*clientv3.Event
 	revision int64
+	// cluster is whose data etcd held at that revision, empty for nobody's; nil
+	// where it was not looked up. It is for lists and deletions, which are what an
+	// emptied etcd would bring.
+	cluster *string
 }
 
 // pulse is one look at whether etcd answers.
@@ -109,18 +118,48 @@ func (w *Watcher) listAndWatch(ctx context.Context, f *feed) (listed bool, err e
 		if err := reply.Err(); err != nil {
 			return true, err
 		}
-		if !w.deliver(ctx, delivery{feed: f, events: reply.Events, revision: reply.Header.GetRevision()}) {
+		changed := delivery{feed: f, events: reply.Events, revision: reply.Header.GetRevision()}
+		if slices.ContainsFunc(reply.Events, func(e *clientv3.Event) bool { return e.Type == mvccpb.DELETE }) {
+			if changed.cluster, err = w.clusterAt(ctx, changed.revision); err != nil {
+				return true, err
+			}
+		}
+		if !w.deliver(ctx, changed) {
 			break
 		}
 	}
 	return true, ctx.Err()
 }
 
+// clusterAt tells whose data etcd held at that revision.
+func (w *Watcher) clusterAt(ctx context.Context, revision int64) (*string, error) {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	client, err := w.store.connection(ctx)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := client.Get(ctx, schemaKey, clientv3.WithRev(revision))
+	if err != nil {
+		return nil, err
+	}
+	found, err := only[schemaRecord](schemaKey, reply.Kvs)
+	var other *formatError
+	if err != nil && !errors.As(err, &other) {
+		return nil, err
+	}
+	return &found.value.Cluster, nil
+}
+
 func (w *Watcher) list(ctx context.Context, all *delivery) error {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	rev, err := w.store.each(ctx, all.feed.prefix, 0, func(kv *mvccpb.KeyValue) { all.found = append(all.found, kv) })
+	if err != nil {
+		return err
+	}
 	all.revision = rev
+	all.cluster, err = w.clusterAt(ctx, rev)
 	return err
 }
 

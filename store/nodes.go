@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ovsnet/ovsnet/overlay"
@@ -61,6 +62,32 @@ func (s *Store) Register(ctx context.Context, node overlay.Node, id Identity) er
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.own[node.Name] = id.Host
+	return nil
+}
+
+// expectOwner makes the change depend on the node's record being the one that
+// this Store registered: what is under a name that another machine has by now
+// is that machine's. For a node that it did not register it asks nothing, so
+// that operators can clean up after hosts. found is what is under nodeKey.
+func (s *Store) expectOwner(c *change, node string, found []*mvccpb.KeyValue) error {
+	s.mu.Lock()
+	host := s.own[node]
+	s.mu.Unlock()
+	if host == "" {
+		return nil
+	}
+	record, err := only[nodeRecord](nodeKey(node), found)
+	if err != nil {
+		return err
+	}
+	object := fmt.Sprintf("node %q", node)
+	if !record.exists() {
+		return overlay.Refuse(overlay.Missing, object, "the agent registers it again by itself", "its record is gone from etcd")
+	}
+	if record.value.Host != host {
+		return overlay.Refuse(overlay.Conflict, object, "give one of the two another name with --node", "another host has this name by now: VTEP %s", record.value.VTEP())
+	}
+	c.expect(record.key, record.rev)
 	return nil
 }
 

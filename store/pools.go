@@ -232,8 +232,11 @@ func (s *Store) ReleasePool(ctx context.Context, node string, pool overlay.Pool)
 		return err
 	}
 	_, err := s.update(ctx, "release subnet "+pool.Prefix.String(), func(ctx context.Context, c *change) error {
-		found, _, err := s.read(ctx, get(pendingKey(node, pool)), get(poolKey(pool)))
+		found, _, err := s.read(ctx, get(pendingKey(node, pool)), get(poolKey(pool)), get(nodeKey(node)))
 		if err != nil {
+			return err
+		}
+		if err := s.expectOwner(c, node, found[2]); err != nil {
 			return err
 		}
 		if len(found[0]) > 0 {

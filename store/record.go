@@ -47,7 +47,7 @@ func decode[T any](data []byte) (record[T], error) {
 		return record[T]{}, errors.New("it has no format version")
 	}
 	if version != format {
-		return record[T]{}, fmt.Errorf("it is written in format %d, this build reads format %d", version, format)
+		return record[T]{}, &formatError{version: version}
 	}
 	if err := json.Unmarshal(data, &r.value); err != nil {
 		return record[T]{}, fmt.Errorf("not the right fields: %w", err)
@@ -80,6 +80,13 @@ func (r record[T]) encode() (string, error) {
 		return "", fmt.Errorf("encode a record: %w", err)
 	}
 	return string(data), nil
+}
+
+// formatError is a record that another build wrote in its own format.
+type formatError struct{ version int }
+
+func (e *formatError) Error() string {
+	return fmt.Sprintf("it is written in format %d, this build reads format %d", e.version, format)
 }
 
 // fieldNames tells which names encoding/json reads into the type, which it does

@@ -121,6 +121,14 @@ func (s *server) keys(t testing.TB, prefix string) map[string]string {
 	return all
 }
 
+// empty deletes everything.
+func (s *server) empty(t testing.TB) {
+	t.Helper()
+	if _, err := s.raw(t).Delete(callContext(t), root, clientv3.WithPrefix()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // host is a store with a registered node.
 func (s *server) host(t testing.TB, number int) (*Store, string) {
 	t.Helper()

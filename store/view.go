@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -15,6 +16,13 @@ import (
 type View struct {
 	// Snapshot is complete and immutable.
 	Snapshot *overlay.Snapshot
+	// Cluster is the ID of the cluster that the Snapshot's records belong to; empty
+	// until etcd has one.
+	Cluster string
+	// Lost is why etcd, though it answers, does not hold that cluster any more
+	// (*overlay.Refusal, Conflict); nil while it does. The Snapshot is then the last
+	// one of before.
+	Lost error
 	// Alive are the hosts whose agents show a sign of life, by node name. It must
 	// not be changed.
 	Alive map[string]Alive
@@ -40,6 +48,8 @@ type assembly struct {
 	// alive is copied before it is changed when lent says that a view has it.
 	alive map[string]Alive
 	lent  bool
+	// cluster is what the schema record says; empty where there is none.
+	cluster string
 }
 
 func newAssembly() *assembly {
@@ -57,11 +67,15 @@ func (a *assembly) view(connected bool, since time.Time) View {
 }
 
 // set takes a record; one that cannot be used becomes a problem, and what its
-// key held before is gone.
+// key held before is gone, except when a newer build wrote it: what that means
+// this build cannot know, and flows must not follow from its ignorance.
 func (a *assembly) set(edit *overlay.Editor, kv *mvccpb.KeyValue) {
 	key := string(kv.Key)
 	if err := a.accept(edit, key, kv); err != nil {
-		a.unset(edit, key)
+		var other *formatError
+		if !errors.As(err, &other) {
+			a.unset(edit, key)
+		}
 		a.problems[key] = reason(err)
 		return
 	}
@@ -70,6 +84,8 @@ func (a *assembly) set(edit *overlay.Editor, kv *mvccpb.KeyValue) {
 
 func (a *assembly) accept(edit *overlay.Editor, key string, kv *mvccpb.KeyValue) error {
 	switch {
+	case key == schemaKey:
+		return accept(kv, func(s schemaRecord) { a.cluster = s.Cluster })
 	case strings.HasPrefix(key, nodesPrefix):
 		return accept(kv, func(n nodeRecord) { n.Revision = kv.ModRevision; edit.SetNode(n.Node) })
 	case strings.HasPrefix(key, networksPrefix):
@@ -97,6 +113,8 @@ func accept[T any](kv *mvccpb.KeyValue, use func(T)) error {
 func (a *assembly) unset(edit *overlay.Editor, key string) {
 	delete(a.problems, key)
 	switch {
+	case key == schemaKey:
+		a.cluster = ""
 	case strings.HasPrefix(key, nodesPrefix):
 		edit.DeleteNode(tail(nodesPrefix, key))
 	case strings.HasPrefix(key, networksPrefix):

@@ -32,6 +32,11 @@ type Watcher struct {
 	dirty   bool
 	last    pulse
 	since   time.Time
+	// cluster is the one that the state belongs to, once etcd had one; gone is why
+	// etcd does not hold it now, or nil, and lost why the state may be behind it:
+	// it lasts until all that was left out has been read.
+	cluster    string
+	gone, lost error
 }
 
 // command begins or ends to follow a network's endpoints.
@@ -90,7 +95,7 @@ func (w *Watcher) Unfollow(network string) {
 // run owns the watcher's state.
 func (w *Watcher) run(ctx context.Context) {
 	defer close(w.views)
-	for _, prefix := range []string{nodesPrefix, alivePrefix, networksPrefix, attachmentsPrefix} {
+	for _, prefix := range []string{schemaKey, nodesPrefix, alivePrefix, networksPrefix, attachmentsPrefix} {
 		w.startFeed(ctx, &feed{prefix: prefix, known: map[string]int64{}})
 	}
 	go w.beat(ctx)
@@ -121,8 +126,10 @@ func (w *Watcher) offer(ctx context.Context) {
 	if w.starting && !w.begin(ctx) {
 		return
 	}
+	w.catchUp(ctx)
 	if w.dirty {
 		view := w.state.view(w.last.answered, w.since)
+		view.Cluster, view.Lost = w.cluster, w.lost
 		w.pending, w.dirty = &view, false
 	}
 	for _, f := range w.feeds {
@@ -211,11 +218,18 @@ func (w *Watcher) take(d delivery) {
 		return
 	}
 	w.answers(true)
+	if d.cluster != nil {
+		w.sees(*d.cluster)
+	}
+	if w.gone != nil && (d.cluster != nil || f.prefix != schemaKey) {
+		f.stale, f.rereading = true, false
+		return
+	}
 	edit := w.state.snapshot.Edit()
 	changed := false
 	if d.listed {
 		changed = w.takeList(edit, f, d.found)
-		f.loaded = true
+		f.loaded, f.stale, f.rereading = true, false, false
 	}
 	for _, event := range d.events {
 		changed = w.takeEvent(edit, f, event.Kv, event.Type == mvccpb.DELETE) || changed
@@ -224,6 +238,42 @@ func (w *Watcher) take(d delivery) {
 		edit.Seen(d.revision)
 		w.state.snapshot = edit.Snapshot()
 		w.dirty = true
+	}
+	if f.prefix == schemaKey && f.loaded {
+		w.sees(w.state.cluster)
+	}
+}
+
+// sees notes which cluster etcd holds; the first one is the watcher's. What
+// another brings is left out: an etcd that lost its data would have every host
+// take down what it has.
+func (w *Watcher) sees(cluster string) {
+	if w.cluster == "" && cluster != "" {
+		w.cluster, w.dirty = cluster, true
+	}
+	w.gone = nil
+	if w.cluster != "" && cluster != w.cluster {
+		w.gone = refuseCluster(cluster, w.cluster)
+	}
+	if w.gone != nil && w.lost == nil {
+		w.lost, w.dirty = w.gone, true
+	}
+}
+
+// catchUp reads again what was left out once the cluster is back.
+func (w *Watcher) catchUp(ctx context.Context) {
+	if w.lost == nil || w.gone != nil {
+		return
+	}
+	behind := false
+	for _, f := range w.feeds {
+		if f.stale && !f.rereading {
+			w.restartFeed(ctx, f)
+		}
+		behind = behind || f.stale
+	}
+	if !behind {
+		w.lost, w.dirty = nil, true
 	}
 }
 
@@ -279,9 +329,14 @@ func (w *Watcher) feel(ctx context.Context, p pulse) {
 	if w.last.cluster != 0 && (p.cluster != w.last.cluster || p.revision < w.last.revision) {
 		w.store.log.Warn("etcd is not what it was; reading everything again", "revision", p.revision, "before", w.last.revision)
 		for _, f := range w.feeds {
-			f.cancel()
-			w.startFeed(ctx, &feed{prefix: f.prefix, known: f.known, loaded: f.loaded, probe: f.probe, waiters: f.waiters})
+			w.restartFeed(ctx, f)
 		}
 	}
 	w.last = p
+}
+
+// restartFeed reads all there is below the feed's prefix again.
+func (w *Watcher) restartFeed(ctx context.Context, f *feed) {
+	f.cancel()
+	w.startFeed(ctx, &feed{prefix: f.prefix, known: f.known, loaded: f.loaded, stale: f.stale, rereading: true, probe: f.probe, waiters: f.waiters})
 }

@@ -247,7 +247,7 @@ func TestWatchCompaction(t *testing.T) {
 }
 
 // TestWatchAnotherCluster puts an emptied etcd behind the same address, whose
-// revisions begin anew.
+// revisions begin anew, and then brings back the data.
 func TestWatchAnotherCluster(t *testing.T) {
 	s := startServer(t)
 	one, first := s.host(t, 1)
@@ -255,15 +255,23 @@ func TestWatchAnotherCluster(t *testing.T) {
 	w := newWire(t, strings.TrimPrefix(s.url, "http://"))
 	f := follow(t, openURL(t, w.url()), first)
 	f.until("first view", func(v View) bool { return count(v.Snapshot) == 1 })
+	kept := s.keys(t, root)
 	w.set(true)
 	s.run.Close()
 	f.until("disconnected", func(v View) bool { return !v.Connected })
 	s.dir += ".new"
 	s.start(t)
 	w.set(false)
-	f.until("emptied", func(v View) bool { return v.Connected && count(v.Snapshot) == 0 })
-	register(t, one, 1)
-	f.until("registered again", func(v View) bool { _, ok := v.Snapshot.Node(first); return ok })
+	if v := f.until("lost", func(v View) bool { return v.Connected && v.Lost != nil }); count(v.Snapshot) != 1 {
+		t.Errorf("%d networks are left", count(v.Snapshot))
+	}
+	schema := kept[schemaKey]
+	delete(kept, schemaKey)
+	for key, value := range kept {
+		s.put(t, key, value)
+	}
+	s.put(t, schemaKey, schema)
+	f.until("back", func(v View) bool { return v.Lost == nil })
 	f.same(one)
 }
 
