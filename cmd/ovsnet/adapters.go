@@ -53,7 +53,7 @@ func (v views) translate(ctx context.Context) {
 			if !more {
 				return
 			}
-			next := agent.View{Snapshot: view.Snapshot, Connected: view.Connected, Since: view.Since}
+			next := agent.View{Snapshot: view.Snapshot, Connected: view.Connected, Since: view.Since, Cluster: view.Cluster, Lost: view.Lost}
 			for _, p := range view.Problems {
 				next.Problems = append(next.Problems, agent.Problem{Object: "etcd key " + p.Key, Reason: p.Reason})
 			}
@@ -74,7 +74,7 @@ type registry struct {
 }
 
 func (r registry) CheckSchema(ctx context.Context, cluster string) (string, error) {
-	return cluster, r.store.CheckSchema(ctx)
+	return r.store.CheckSchema(ctx, cluster)
 }
 
 func (r registry) Register(ctx context.Context, node overlay.Node, hostID string) error {
