@@ -122,8 +122,8 @@ func TestEtcdAway(t *testing.T) {
 	away.Store(true)
 	connected := func(want bool) func() (string, bool) {
 		return func() (string, bool) {
-			s := query[agent.Status](t, h, "status")
-			return fmt.Sprintf("%+v, %v, %v", s.Etcd, s.Reasons, s.Warnings), s.Etcd.Connected == want
+			s, said := statusOf(t, h)
+			return said, s.Etcd.Connected == want && s.Ready == want
 		}
 	}
 	eventually(t, "the agent knows that etcd is away", connected(false))

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,12 +43,10 @@ func TestFrozen(t *testing.T) {
 func (p pair) frozen(t *testing.T, h *lab.Host, before []string, words ...string) {
 	t.Helper()
 	waitUnready(t, h, words...)
-	said := time.Now()
+	unready := time.Now()
 	eventually(t, "the agent on "+h.Name+" has looked at all flows again", func() (string, bool) {
-		out, _ := try(t, h, "ovsnet", "status", "-o", "json")
-		var s agent.Status
-		err := json.Unmarshal([]byte(out), &s)
-		return fmt.Sprint(out, err), err == nil && s.Round.At.After(said.Add(2*time.Second))
+		s, said := statusOf(t, h)
+		return said, s.Round.At.After(unready.Add(2 * time.Second))
 	})
 	if diff := cmp.Diff(before, lines(installed(t, h))); diff != "" {
 		t.Errorf("the flows on %s changed (-before +after):\n%s", h.Name, diff)
@@ -58,6 +55,17 @@ func (p pair) frozen(t *testing.T, h *lab.Host, before []string, words ...string
 		t.Error("the containers do not reach each other any more")
 	}
 	refused(t, h, nil, "docker", "run", "--rm", "--network", "web", lab.ImageName, "true")
+}
+
+// statusOf is the host's status, ready or not, and what was printed; it is empty where the agent does not answer.
+func statusOf(t *testing.T, h *lab.Host) (agent.Status, string) {
+	t.Helper()
+	said, _ := try(t, h, "ovsnet", "status", "-o", "json")
+	var s agent.Status
+	if err := json.Unmarshal([]byte(said), &s); err != nil {
+		return agent.Status{}, err.Error() + ": " + said
+	}
+	return s, said
 }
 
 // testWrongName: the wrong name has no endpoints, but the VTEP address tells whose host it is.
