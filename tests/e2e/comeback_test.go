@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ovsnet/ovsnet/agent"
 	"github.com/ovsnet/ovsnet/flows"
 	"github.com/ovsnet/ovsnet/tests/lab"
 	"github.com/ovsnet/ovsnet/tunnel"
