@@ -130,7 +130,7 @@ func reasons(f Facts, s State) []string {
 	say(s.View.Snapshot != nil && !s.View.Connected, "etcd does not answer; the flows last computed stay in force")
 	say(s.View.Snapshot != nil && s.Applied == nil, "no flows are installed yet")
 	say(s.Err == nil && s.Observed.TunnelError != "", "tunnel port: "+s.Observed.TunnelError)
-	say(s.HostID != "" && !s.Observed.Answered, "ovs-vswitchd does not answer")
+	say(s.HostID != "" && s.View.Snapshot != nil && !s.Observed.Answered, "ovs-vswitchd does not answer")
 	say(s.Err == nil && s.Observed.Answered && s.Observed.TunnelError == "" && s.Observed.Tunnel == 0, "OVS has not assigned the tunnel port a number")
 	return list
 }

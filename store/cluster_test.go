@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -59,6 +61,33 @@ func TestWatcherOfAClusterThatWasLost(t *testing.T) {
 		_, there := v.Snapshot.Endpoint(n.ID, late.ID)
 		return there
 	})
+}
+
+// A watcher that begins while etcd is empty shows nothing until a cluster is there, and then all that its host has.
+func TestWatcherOfAnEtcdWhoseDataComesBack(t *testing.T) {
+	s := startServer(t)
+	store, name := s.host(t, 1)
+	n := quickNetwork(t, store, name, "web", "10.1.0.0/24")
+	e := quickEndpoint(t, store, n, name, 1)
+	kept := s.keys(t, root)
+	s.empty(t)
+	f := follow(t, s.open(t), name)
+	for i, part := range slices.Sorted(maps.Keys(kept)) {
+		if part == schemaKey {
+			continue
+		}
+		s.put(t, part, kept[part])
+		select {
+		case v := <-f.w.Views():
+			t.Fatalf("a view after %d of %d keys: nodes %v", i+1, len(kept), nodes(v))
+		default:
+		}
+	}
+	s.put(t, schemaKey, kept[schemaKey])
+	first := f.until("the first view", func(View) bool { return true })
+	if _, there := first.Snapshot.Endpoint(n.ID, e.ID); !there || first.Cluster == "" || first.Lost != nil {
+		t.Errorf("the endpoint is there: %v, cluster %q, lost %v", there, first.Cluster, first.Lost)
+	}
 }
 
 // A record that a newer build wrote in its own format does not take away what was known; garbage does.

@@ -123,10 +123,10 @@ func (w *Watcher) run(ctx context.Context) {
 
 // offer makes the next view if something changed and everything was read.
 func (w *Watcher) offer(ctx context.Context) {
+	w.catchUp(ctx)
 	if w.starting && !w.begin(ctx) {
 		return
 	}
-	w.catchUp(ctx)
 	if w.dirty {
 		view := w.state.view(w.last.answered, w.since)
 		view.Cluster, view.Lost = w.cluster, w.lost
@@ -221,7 +221,9 @@ func (w *Watcher) take(d delivery) {
 	if d.cluster != nil {
 		w.sees(*d.cluster)
 	}
-	if w.gone != nil && (d.cluster != nil || f.prefix != schemaKey) {
+	// Without a cluster nothing is complete: what is read may be an etcd whose data
+	// is only coming back.
+	if (w.gone != nil || w.cluster == "") && (d.cluster != nil || f.prefix != schemaKey) {
 		f.stale, f.rereading = true, false
 		return
 	}
@@ -239,7 +241,7 @@ func (w *Watcher) take(d delivery) {
 		w.state.snapshot = edit.Snapshot()
 		w.dirty = true
 	}
-	if f.prefix == schemaKey && f.loaded {
+	if f.prefix == schemaKey {
 		w.sees(w.state.cluster)
 	}
 }
@@ -260,9 +262,9 @@ func (w *Watcher) sees(cluster string) {
 	}
 }
 
-// catchUp reads again what was left out once the cluster is back.
+// catchUp reads again what was left out once the cluster is there.
 func (w *Watcher) catchUp(ctx context.Context) {
-	if w.lost == nil || w.gone != nil {
+	if w.cluster == "" || w.gone != nil {
 		return
 	}
 	behind := false
@@ -272,7 +274,7 @@ func (w *Watcher) catchUp(ctx context.Context) {
 		}
 		behind = behind || f.stale
 	}
-	if !behind {
+	if w.lost != nil && !behind {
 		w.lost, w.dirty = nil, true
 	}
 }

@@ -110,7 +110,7 @@ func buildNewer(t *testing.T) string {
 	for _, p := range []struct{ file, before, after string }{
 		{"overlay/nouns.go", "type Endpoint struct {\n", "type Endpoint struct {\n" + more},
 		{"overlay/nouns.go", "type Node struct {\n", "type Node struct {\n" + more},
-		{"cmd/ovsnet/run.go", "node := overlay.Node{\n", "node := overlay.Node{\n\t\tCharm: \"" + newValue + "\",\n"},
+		{"cmd/ovsnet/underlay.go", "node := overlay.Node{\n", "node := overlay.Node{\n\t\tCharm: \"" + newValue + "\",\n"},
 		{"docker/endpoint.go", "overlay.Endpoint{ID: request.EndpointID, ", "overlay.Endpoint{Charm: \"" + newValue + "\", ID: request.EndpointID, "},
 	} {
 		path := filepath.Join(dir, p.file)

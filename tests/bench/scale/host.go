@@ -168,18 +168,10 @@ type usage struct {
 	RSS, Peak float64
 }
 
-// usageOf reads proc(5).
-func (h *host) usageOf(name lab.ProcessName) (usage, error) {
-	p, err := h.Process(name)
-	if err != nil {
-		return usage{}, err
-	}
-	return readUsage(p.PID)
-}
-
 // ticks is USER_HZ, which Linux fixes at 100 for /proc/PID/stat.
 const ticks = 100
 
+// readUsage reads proc(5).
 func readUsage(pid int) (usage, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
