@@ -90,6 +90,37 @@ func TestWatcherOfAnEtcdWhoseDataComesBack(t *testing.T) {
 	}
 }
 
+// Lists come in any order: one of before the cluster began, or of when it was lost, says nothing of now.
+func TestAnOldListIsNoLoss(t *testing.T) {
+	w := &Watcher{state: newAssembly()}
+	for _, look := range []struct {
+		cluster  string
+		revision int64
+		gone     bool
+	}{{"", 1, false}, {"a", 3, false}, {"", 2, false}, {"a", 4, false}, {"", 6, true}, {"a", 5, true}, {"b", 7, true}, {"a", 8, false}} {
+		w.sees(look.cluster, look.revision)
+		if (w.gone != nil) != look.gone {
+			t.Errorf("%q at revision %d: gone %v", look.cluster, look.revision, w.gone)
+		}
+	}
+}
+
+// Many watchers that begin while the cluster does all get their first view.
+func TestWatchersOfAClusterThatBegins(t *testing.T) {
+	for range 20 {
+		s := startServer(t)
+		var all []*follower
+		for i := range 4 {
+			all = append(all, follow(t, s.open(t), nodeName(i+1)))
+		}
+		store, name := s.host(t, 1)
+		quickNetwork(t, store, name, "web", "10.1.0.0/24")
+		for _, f := range all {
+			f.until("the first view", func(v View) bool { return v.Cluster != "" && v.Lost == nil && count(v.Snapshot) == 1 })
+		}
+	}
+}
+
 // A record that a newer build wrote in its own format does not take away what was known; garbage does.
 func TestRecordOfANewerFormat(t *testing.T) {
 	s := startServer(t)

@@ -37,6 +37,9 @@ type Watcher struct {
 	// it lasts until all that was left out has been read.
 	cluster    string
 	gone, lost error
+	// looked is the newest revision at which etcd's cluster was looked at: feeds
+	// come in any order.
+	looked int64
 }
 
 // command begins or ends to follow a network's endpoints.
@@ -219,11 +222,12 @@ func (w *Watcher) take(d delivery) {
 	}
 	w.answers(true)
 	if d.cluster != nil {
-		w.sees(*d.cluster)
+		w.sees(*d.cluster, d.revision)
 	}
 	// Without a cluster nothing is complete: what is read may be an etcd whose data
 	// is only coming back.
-	if (w.gone != nil || w.cluster == "") && (d.cluster != nil || f.prefix != schemaKey) {
+	other := w.gone != nil || w.cluster == "" || d.cluster != nil && *d.cluster != w.cluster
+	if other && (d.cluster != nil || f.prefix != schemaKey) {
 		f.stale, f.rereading = true, false
 		return
 	}
@@ -242,14 +246,18 @@ func (w *Watcher) take(d delivery) {
 		w.dirty = true
 	}
 	if f.prefix == schemaKey {
-		w.sees(w.state.cluster)
+		w.sees(w.state.cluster, d.revision)
 	}
 }
 
 // sees notes which cluster etcd holds; the first one is the watcher's. What
 // another brings is left out: an etcd that lost its data would have every host
 // take down what it has.
-func (w *Watcher) sees(cluster string) {
+func (w *Watcher) sees(cluster string, revision int64) {
+	if revision < w.looked {
+		return
+	}
+	w.looked = revision
 	if w.cluster == "" && cluster != "" {
 		w.cluster, w.dirty = cluster, true
 	}
@@ -330,6 +338,7 @@ func (w *Watcher) feel(ctx context.Context, p pulse) {
 	}
 	if w.last.cluster != 0 && (p.cluster != w.last.cluster || p.revision < w.last.revision) {
 		w.store.log.Warn("etcd is not what it was; reading everything again", "revision", p.revision, "before", w.last.revision)
+		w.looked = 0
 		for _, f := range w.feeds {
 			w.restartFeed(ctx, f)
 		}
