@@ -12,7 +12,7 @@ import (
 // Docker tells which networks the host's Docker has. It is never asked inside a
 // plugin call.
 type Docker interface {
-	// Networks returns the Docker IDs of the networks that use our driver.
+	// Networks returns the Docker IDs of all its networks.
 	Networks(ctx context.Context) (map[string]bool, error)
 }
 

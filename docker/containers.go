@@ -4,28 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"strings"
 
 	"github.com/moby/moby/client"
 )
 
-// DriverName is what Docker calls the driver whose plugin listens at that path:
-// the file's name without its ending.
-func DriverName(socket string) string {
-	return strings.TrimSuffix(filepath.Base(socket), ".sock")
-}
-
-// DriverNetworks asks Docker's API at that address for the networks of the
-// driver, and returns their Docker IDs. Like ContainerNames it is never called
-// inside a plugin call.
-func DriverNetworks(ctx context.Context, address, driver string) (map[string]bool, error) {
+// NetworkIDs asks Docker's API at that address for the IDs of all its networks.
+// It does not ask by driver: Docker names a driver after the file of its socket,
+// which may be a proxy's, and not the one that the plugin listens on. Like
+// ContainerNames it is never called inside a plugin call.
+func NetworkIDs(ctx context.Context, address string) (map[string]bool, error) {
 	api, err := client.New(client.WithHost(address))
 	if err != nil {
 		return nil, fmt.Errorf("reach Docker at %s: %w", address, err)
 	}
 	defer func() { _ = api.Close() }()
-	answer, err := api.NetworkList(ctx, client.NetworkListOptions{Filters: make(client.Filters).Add("driver", driver)})
+	answer, err := api.NetworkList(ctx, client.NetworkListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("ask Docker for its networks: %w", err)
 	}

@@ -12,11 +12,3 @@ func TestPortNames(t *testing.T) {
 		}
 	}
 }
-
-func TestDriverName(t *testing.T) {
-	for path, name := range map[string]string{"/run/docker/plugins/ovsnet.sock": "ovsnet", "/run/docker/plugins/blue.sock": "blue", "other.sock": "other"} {
-		if got := DriverName(path); got != name {
-			t.Errorf("%s: %q, want %q", path, got, name)
-		}
-	}
-}

@@ -146,12 +146,12 @@ func (peers) Resolve(ctx context.Context, addrs []netip.Addr) error {
 	return tunnel.ResolvePeers(ctx, addrs)
 }
 
-// dockerAPI makes Docker's API an agent.Docker.
-type dockerAPI struct{ address, driver string }
+// dockerAPI makes the address of Docker's API an agent.Docker.
+type dockerAPI string
 
-// Networks returns the Docker IDs of the networks that use our driver.
+// Networks returns the Docker IDs of all its networks.
 func (d dockerAPI) Networks(ctx context.Context) (map[string]bool, error) {
-	return docker.DriverNetworks(ctx, d.address, d.driver)
+	return docker.NetworkIDs(ctx, string(d))
 }
 
 // doorkeeper makes the guard an agent.Guard.

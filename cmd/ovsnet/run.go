@@ -196,7 +196,7 @@ func (h *host) run(ctx context.Context) error {
 func (h *host) forgotten(loop *agent.Loop) *agent.Forgotten {
 	return &agent.Forgotten{
 		Node: h.settings.node, Grace: h.settings.grace, State: loop.State, Store: owner{h.store, h.member},
-		Docker: dockerAPI{address: h.settings.docker, driver: docker.DriverName(h.settings.pluginSocket)},
+		Docker: dockerAPI(h.settings.docker),
 		Logger: h.log.With("part", "docker"),
 	}
 }
