@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"errors"
+
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
@@ -10,6 +12,7 @@ import (
 // cluster, would find none of its endpoints there and take down all it has.
 func (l *Loop) accept(standing Standing) {
 	if l.offered.Snapshot == nil {
+		l.held = l.offered.Lost
 		return
 	}
 	if l.held = heldBack(l.offered, standing, l.host.Cluster); l.held != nil || l.view.Snapshot == l.offered.Snapshot {
@@ -36,7 +39,7 @@ func (l *Loop) accept(standing Standing) {
 // one that the host remembers, empty for none.
 func heldBack(view View, standing Standing, cluster string) error {
 	switch {
-	case !standing.Joined && standing.Blocked != nil, overlay.IsKind(standing.Blocked, overlay.Conflict):
+	case !standing.Joined && standing.Blocked != nil, refused(standing.Blocked):
 		return standing.Blocked
 	case view.Lost != nil:
 		return view.Lost
@@ -45,4 +48,11 @@ func heldBack(view View, standing Standing, cluster string) error {
 			"it holds cluster %q, and this host belongs to %q", view.Cluster, cluster)
 	}
 	return nil
+}
+
+// refused reports whether the host was told that it must not take part, and not
+// only that etcd does not answer now.
+func refused(blocked error) bool {
+	var r *overlay.Refusal
+	return errors.As(blocked, &r) && r.Kind != overlay.Unavailable
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +31,9 @@ func TestHeldBack(t *testing.T) {
 		"never joined":                {View{Cluster: "a"}, Standing{Blocked: away}, "a", true},
 		"refused":                     {View{Cluster: "a"}, Standing{Blocked: conflict()}, "a", true},
 		"refused later":               {View{Cluster: "a"}, Standing{Joined: true, Blocked: conflict()}, "a", true},
+		"gone from etcd":              {View{Cluster: "a"}, Standing{Joined: true, Blocked: overlay.Refuse(overlay.Missing, "node", "", "gone")}, "a", true},
+		"unfit":                       {View{Cluster: "a"}, Standing{Joined: true, Blocked: overlay.Refuse(overlay.Invalid, "node", "", "unfit")}, "a", true},
+		"not in time":                 {View{Cluster: "a"}, Standing{Joined: true, Blocked: context.DeadlineExceeded}, "a", false},
 		"another cluster":             {View{Cluster: "b"}, Standing{Joined: true}, "a", true},
 		"a cluster without a name":    {View{}, Standing{Joined: true}, "a", true},
 		"a cluster that lost its all": {View{Cluster: "a", Lost: lost}, Standing{Joined: true}, "a", true},
@@ -111,36 +114,22 @@ func TestNothingIsPlannedBeforeTheHostJoined(t *testing.T) {
 	s.installed()
 }
 
-// Whatever order views and reasons to freeze come in, the loop ends with the flows of the newest view once nothing
-// holds it, and while something does it keeps the ports of the endpoints that it accepted.
-func TestAnyOrderOfViewsAndReasons(t *testing.T) {
-	random := rand.New(rand.NewPCG(7, 11))
+// The end of what held a view back is reason enough to act on it: nothing else may happen for hours.
+func TestJoiningWakesTheLoop(t *testing.T) {
 	s := newScene(t)
-	s.settle()
-	s.installed()
-	standings := []Standing{{Joined: true}, {Joined: true, Blocked: conflict()}, {Joined: true, Blocked: overlay.Refuse(overlay.Unavailable, "etcd", "", "away")}}
-	for range 60 {
-		standing := standings[random.IntN(len(standings))]
-		s.host.stand(standing)
-		good := s.edit
-		if random.IntN(3) == 0 {
-			s.edit = overlay.NewSnapshot().Edit()
-			s.showFrom("elsewhere", nil)
-			s.edit = good
-		} else {
-			s.put("r"+strings.Repeat("x", random.IntN(5)), "h2", false)
-			s.show()
-		}
-		s.host.mu.Lock()
-		if len(s.host.ports) != 1 {
-			t.Errorf("ports %v, want the one of e1", s.host.ports)
-		}
-		s.host.mu.Unlock()
-	}
-	s.host.stand(Standing{Joined: true})
+	s.host.stand(Standing{Blocked: conflict()})
+	s.put("e1", "h1", true)
 	s.show()
-	s.eventually("nothing is held", func(state State) bool { return state.Held == nil })
+	s.eventually("the view is held", func(state State) bool { return state.Held != nil })
+	s.host.stand(Standing{Joined: true})
 	s.installed()
+}
+
+// An etcd that holds another cluster has shown no snapshot yet, and is not merely silent.
+func TestLostIsToldBeforeAnySnapshot(t *testing.T) {
+	s := newScene(t)
+	s.host.views <- View{Connected: true, Lost: errors.New("it holds no cluster")}
+	s.eventually("the reason is told", func(state State) bool { return state.Held != nil })
 }
 
 // etcd may take its time to release an endpoint: rounds go on, and containers start.
@@ -157,6 +146,34 @@ func TestReleaseHoldsUpNothing(t *testing.T) {
 	s.show()
 	if err := s.wait(e); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Nor may the ways to peers.
+func TestResolvingHoldsUpNothing(t *testing.T) {
+	s := newScene(t)
+	s.host.mu.Lock()
+	s.host.stuck = make(chan struct{})
+	s.host.mu.Unlock()
+	defer close(s.host.stuck)
+	s.put("far", "h2", false)
+	s.put("e1", "h1", true)
+	s.show()
+	s.soon("resolving began", func(h *fakeHost) bool { return len(h.resolved) > 0 })
+	e := s.put("e2", "h1", true)
+	s.show()
+	if err := s.wait(e); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLinksAreGuardedBeforeTheyGetPorts(t *testing.T) {
+	s := newScene(t)
+	s.settle()
+	s.host.mu.Lock()
+	defer s.host.mu.Unlock()
+	if guard, ports := slices.Index(s.host.asked, "guard"), slices.Index(s.host.asked, "ports"); guard < 0 || guard > ports {
+		t.Errorf("guard came at step %d, ports at %d", guard, ports)
 	}
 }
 

@@ -14,8 +14,7 @@
 // observed ports and answers which ports to make, which to remove, which links
 // and endpoints were left behind; flows.Compiler answers which flows change.
 // What applies decides nothing and sits behind the small interfaces that this
-// package declares (Switch, FlowTable, Links, Endpoints), so the package
-// imports only the pure rooms.
+// package declares (Parts), so the package imports only the pure rooms.
 //
 // The order within a round keeps packets flowing: ports come before the flows
 // that use them, flows go before the ports they used. A restart never flushes:
@@ -30,10 +29,16 @@
 //
 // # Failure
 //
-// With etcd away the last snapshot stays in force. With OVS away rounds fail
-// and are tried again with back-off. A port that OVS refuses is that
-// endpoint's problem: the others go on, Join of that endpoint returns the
-// reason, and Status lists it.
+// With etcd away the last snapshot stays in force. So it does while the host
+// must not act on a newer one: it has not joined, another host has its name or
+// VTEP, or what etcd holds is another cluster or none. Such a view would show no
+// endpoint of this host, and following it would take down all of them; it is
+// held, and acted on when the reason ends. What waits for etcd or for peers is
+// done beside the rounds, so that neither holds up a container.
+//
+// With OVS away rounds fail and are tried again with back-off. A port that OVS
+// refuses is that endpoint's problem: the others go on, Join of that endpoint
+// returns the reason, and Status lists it.
 //
 // # Rejected
 //

@@ -53,14 +53,14 @@ func (f *Forgotten) Run(ctx context.Context) {
 	}
 }
 
-// look detaches what Docker has been without for the grace period. With Docker
-// or etcd away it does nothing, nor when what Docker says cannot be: another
-// daemon, or one that knows this driver under another name, lists none of the
-// networks whose containers run here.
+// look detaches what Docker has been without for the grace period. It does
+// nothing while Docker or etcd is away or the rounds fail, since then nobody
+// knows who holds links, nor when what Docker says cannot be: another daemon
+// lists none of the networks whose containers run here.
 func (f *Forgotten) look(ctx context.Context, wait *patience, now time.Time) {
 	state := f.State()
 	snapshot := state.View.Snapshot
-	if snapshot == nil || state.Held != nil {
+	if snapshot == nil || state.Held != nil || state.Err != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.Grace)
@@ -70,10 +70,10 @@ func (f *Forgotten) look(ctx context.Context, wait *patience, now time.Time) {
 		f.Logger.Debug("Docker does not tell its networks", "error", err)
 		return
 	}
-	missing := forgotten(snapshot, f.Node, known)
-	if i := slices.IndexFunc(missing, func(a overlay.Attachment) bool { return state.InUse[a.Network] }); i >= 0 {
-		f.Logger.Warn("Docker does not list a network of which a container here holds a link, so its list is not trusted; is --docker the daemon that uses this plugin socket?",
-			"network", missing[i].Network, "docker_network", missing[i].DockerNetwork)
+	missing, listed := forgotten(snapshot, f.Node, known)
+	if doubtful(missing, listed, state) {
+		f.Logger.Warn("Docker does not list networks that are in use here, so its list is not trusted; is --docker the daemon that uses this plugin socket?",
+			"not_listed", len(missing), "listed", listed)
 		return
 	}
 	wait.begin()
@@ -89,13 +89,25 @@ func (f *Forgotten) look(ctx context.Context, wait *patience, now time.Time) {
 	}
 }
 
-// forgotten returns the node's attachments whose Docker network is not known.
-func forgotten(s *overlay.Snapshot, node string, known map[string]bool) []overlay.Attachment {
-	var list []overlay.Attachment
+// doubtful reports whether Docker cannot really have forgotten the networks
+// that it does not list: a container holds a link of one, or it lists none of
+// them all and endpoints live here.
+func doubtful(missing []overlay.Attachment, listed int, state State) bool {
+	return slices.ContainsFunc(missing, func(a overlay.Attachment) bool { return state.InUse[a.Network] }) ||
+		listed == 0 && len(missing) > 0 && state.Local > 0
+}
+
+// forgotten returns the node's attachments whose Docker network is not known,
+// and how many others are.
+func forgotten(s *overlay.Snapshot, node string, known map[string]bool) (missing []overlay.Attachment, listed int) {
 	for a := range s.Attachments() {
-		if a.Node == node && !known[a.DockerNetwork] {
-			list = append(list, a)
+		switch {
+		case a.Node != node:
+		case known[a.DockerNetwork]:
+			listed++
+		default:
+			missing = append(missing, a)
 		}
 	}
-	return list
+	return missing, listed
 }

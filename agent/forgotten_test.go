@@ -106,6 +106,38 @@ func TestAnAnswerThatCannotBeIsNotTrusted(t *testing.T) {
 	}
 }
 
+// Without a held link it is still too much that none of our networks is listed while endpoints live here; nor is
+// anything known of links when the rounds fail.
+func TestNothingIsDetachedWhileTooLittleIsKnown(t *testing.T) {
+	edit := overlay.NewSnapshot().Edit()
+	edit.SetAttachment(overlay.Attachment{Network: "n1", Node: "h1", DockerNetwork: "one"})
+	edit.SetAttachment(overlay.Attachment{Network: "n2", Node: "h1", DockerNetwork: "two"})
+	view := View{Snapshot: edit.Snapshot()}
+	for name, test := range map[string]struct {
+		state State
+		known map[string]bool
+		want  []string
+	}{
+		"none is listed, and endpoints live here": {State{View: view, Local: 1}, map[string]bool{"bridge": true}, nil},
+		"one is listed":                   {State{View: view, Local: 1}, map[string]bool{"one": true}, []string{"two"}},
+		"none is listed, none lives here": {State{View: view}, map[string]bool{}, []string{"one", "two"}},
+		"rounds fail":                     {State{View: view, Err: errors.New("links cannot be listed")}, map[string]bool{"one": true}, nil},
+	} {
+		docker := &fakeDocker{networks: test.known}
+		f := &Forgotten{
+			Node: "h1", Grace: time.Minute, Docker: docker, Store: docker, Logger: slog.New(slog.DiscardHandler),
+			State: func() State { return test.state },
+		}
+		wait, start := newPatience(time.Minute), time.Unix(1000, 0)
+		f.look(t.Context(), wait, start)
+		f.look(t.Context(), wait, start.Add(2*time.Minute))
+		slices.Sort(docker.detached)
+		if !slices.Equal(docker.detached, test.want) {
+			t.Errorf("%s: detached %v, want %v", name, docker.detached, test.want)
+		}
+	}
+}
+
 // registry is etcd as a Membership meets it.
 type registry struct {
 	cluster, asked string

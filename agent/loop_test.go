@@ -5,180 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/netip"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/ovsnet/ovsnet/flows"
 	"github.com/ovsnet/ovsnet/overlay"
 )
-
-// fakeHost is a host with a switch whose every part a test can break.
-type fakeHost struct {
-	mu      sync.Mutex
-	views   chan View
-	changes chan struct{}
-	gone    chan struct{}
-
-	links    map[string]Link
-	ports    map[string]Port
-	tunnel   uint32
-	table    map[flows.Key]flows.Installed
-	next     uint32
-	broken   map[string]error
-	deleted  []string
-	resolved []netip.Addr
-	guarded  []string
-	applies  int
-	dumps    int
-	standing Standing
-	stands   chan struct{}
-	refused  map[string]string
-	// stuck, when it is set, holds up releases until it closes.
-	stuck chan struct{}
-}
-
-func newFakeHost() *fakeHost {
-	return &fakeHost{
-		views: make(chan View, 1), changes: make(chan struct{}, 1), gone: make(chan struct{}),
-		links: map[string]Link{}, ports: map[string]Port{}, table: map[flows.Key]flows.Installed{}, next: 10, broken: map[string]error{},
-		standing: Standing{Joined: true}, stands: make(chan struct{}), refused: map[string]string{},
-	}
-}
-
-func (h *fakeHost) Standing() (Standing, <-chan struct{}) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.standing, h.stands
-}
-
-// stand changes how the host stands with its cluster.
-func (h *fakeHost) stand(now Standing) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.standing = now
-	close(h.stands)
-	h.stands = make(chan struct{})
-}
-
-func (h *fakeHost) Ensure(_ context.Context, links []string) error {
-	return h.do("guard", func() { h.guarded = links })
-}
-
-func (h *fakeHost) RememberCluster(context.Context, string) error { return nil }
-
-// do runs a change under the lock, unless what it is called is broken.
-func (h *fakeHost) do(what string, change func()) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if err := h.broken[what]; err != nil {
-		return err
-	}
-	change()
-	return nil
-}
-
-// failing breaks what is called that.
-func (h *fakeHost) failing(what string, why error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.broken[what] = why
-}
-
-func (h *fakeHost) Views() <-chan View                   { return h.views }
-func (h *fakeHost) Follow(context.Context, string) error { return h.do("follow", func() {}) }
-func (h *fakeHost) Unfollow(string)                      {}
-func (h *fakeHost) Changes() <-chan struct{}             { return h.changes }
-func (h *fakeHost) Resolve(_ context.Context, addrs []netip.Addr) error {
-	return h.do("resolve", func() { h.resolved = addrs })
-}
-
-func (h *fakeHost) EnsureHost(context.Context) (HostIdentity, error) {
-	return HostIdentity{ID: "host-1", Cluster: "here"}, h.do("ensure", func() { h.tunnel = 1 })
-}
-
-func (h *fakeHost) Observe(context.Context) (o Observation, err error) {
-	err = h.do("observe", func() {
-		o = Observation{Tunnel: h.tunnel, Answered: true, Ports: slices.Collect(maps.Values(h.ports))}
-	})
-	return o, err
-}
-
-func (h *fakeHost) EnsurePorts(_ context.Context, ports []Port) (problems []Problem, err error) {
-	return problems, h.do("ports", func() {
-		for _, p := range ports {
-			if why := h.refused[p.Endpoint]; why != "" {
-				problems = append(problems, Problem{Object: endpointObject(p.Endpoint), Reason: why})
-				continue
-			}
-			h.next++
-			p.OFPort = h.next
-			if why := h.broken["port "+p.Endpoint]; why != nil {
-				p.OFPort, p.Error = 0, why.Error()
-			}
-			h.ports[p.Name] = p
-		}
-	})
-}
-
-func (h *fakeHost) RemovePorts(_ context.Context, names []string) error {
-	return h.do("remove", func() {
-		for _, name := range names {
-			delete(h.ports, name)
-		}
-	})
-}
-
-func (h *fakeHost) Dump(context.Context) (list []flows.Installed, err error) {
-	err = h.do("dump", func() { h.dumps++; list = slices.Collect(maps.Values(h.table)) })
-	return list, err
-}
-
-func (h *fakeHost) Apply(_ context.Context, change flows.Delta) error {
-	return h.do("apply", func() {
-		h.applies++
-		for _, k := range change.Delete {
-			delete(h.table, k)
-		}
-		for _, f := range change.Add {
-			h.table[f.Key] = flows.Installed{Flow: f}
-		}
-	})
-}
-
-func (h *fakeHost) Watch(ctx context.Context) error {
-	select {
-	case <-h.gone:
-		return errors.New("the connection ended")
-	case <-ctx.Done():
-		return nil
-	}
-}
-
-func (h *fakeHost) List(context.Context) (links map[string]Link, err error) {
-	err = h.do("links", func() { links = maps.Clone(h.links) })
-	return links, err
-}
-
-func (h *fakeHost) Delete(_ context.Context, name string) error {
-	return h.do("unlink", func() { delete(h.links, name) })
-}
-
-func (h *fakeHost) DeleteEndpoint(_ context.Context, _, _, id string) error {
-	if err := h.do("release", func() { h.deleted = append(h.deleted, id) }); err != nil {
-		return err
-	}
-	h.mu.Lock()
-	stuck := h.stuck
-	h.mu.Unlock()
-	if stuck != nil {
-		<-stuck
-	}
-	return nil
-}
 
 // scene is a running loop on a fake host.
 type scene struct {
@@ -192,21 +26,31 @@ type scene struct {
 func newScene(t *testing.T) *scene {
 	t.Helper()
 	h := newFakeHost()
-	route := func(n overlay.Node) (netip.Addr, bool) { return n.VTEP(), n.VTEP().IsValid() }
-	loop := NewLoop(Config{
-		Node: "h1", Route: route, Grace: 50 * time.Millisecond, FullEvery: time.Hour, RoundTimeout: 5 * time.Second,
-		Logger: slog.New(slog.DiscardHandler),
-	}, Parts{Views: h, Switch: h, Flows: h, Links: h, Endpoints: h, Peers: h, Guard: h, Member: h})
+	loop := NewLoop(config(), h.parts())
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); loop.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-ended })
-	s := &scene{T: t, host: h, loop: loop, edit: overlay.NewSnapshot().Edit()}
-	for i, name := range []string{"h1", "h2"} {
-		s.edit.SetNode(overlay.Node{Name: name, VTEPs: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})}})
+	return &scene{T: t, host: h, loop: loop, edit: begin()}
+}
+
+// config is how the loops under test run.
+func config() Config {
+	return Config{
+		Node: "h1", Grace: 50 * time.Millisecond, FullEvery: time.Hour, RoundTimeout: 5 * time.Second,
+		Route:  func(n overlay.Node) (netip.Addr, bool) { return n.VTEP(), n.VTEP().IsValid() },
+		Logger: slog.New(slog.DiscardHandler),
 	}
-	s.edit.SetNetwork(overlay.Network{ID: "n1", Name: "web", VNI: 4096, Subnets: []overlay.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24")}}})
-	return s
+}
+
+// begin is a cluster of two hosts and a network.
+func begin() *overlay.Editor {
+	edit := overlay.NewSnapshot().Edit()
+	for i, name := range []string{"h1", "h2"} {
+		edit.SetNode(overlay.Node{Name: name, VTEPs: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})}})
+	}
+	edit.SetNetwork(overlay.Network{ID: "n1", Name: "web", VNI: 4096, Subnets: []overlay.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24")}}})
+	return edit
 }
 
 // put writes an endpoint; link gives it a link on this host.

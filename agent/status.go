@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ovsnet/ovsnet/overlay"
@@ -123,7 +124,7 @@ func reasons(f Facts, s State) []string {
 	if s.Err != nil {
 		list = append(list, "the last round failed: "+s.Err.Error())
 	}
-	if s.Held != nil && f.Blocked == nil {
+	if s.Held != nil && !slices.Contains(list, s.Held.Error()) {
 		list = append(list, s.Held.Error())
 	}
 	say(s.View.Snapshot == nil && s.Held == nil, "etcd has not answered yet")

@@ -1,0 +1,188 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/ovsnet/ovsnet/flows"
+)
+
+// fakeHost is a host with a switch whose every part a test can break.
+type fakeHost struct {
+	mu      sync.Mutex
+	views   chan View
+	changes chan struct{}
+	gone    chan struct{}
+
+	links    map[string]Link
+	ports    map[string]Port
+	tunnel   uint32
+	table    map[flows.Key]flows.Installed
+	next     uint32
+	broken   map[string]error
+	deleted  []string
+	resolved []netip.Addr
+	guarded  []string
+	// asked are the switch's and the filter's parts in the order of their use.
+	asked    []string
+	applies  int
+	dumps    int
+	standing Standing
+	stands   chan struct{}
+	refused  map[string]string
+	// stuck, when it is set, holds up who waits for etcd or for peers until it closes.
+	stuck chan struct{}
+}
+
+func newFakeHost() *fakeHost {
+	return &fakeHost{
+		views: make(chan View, 1), changes: make(chan struct{}, 1), gone: make(chan struct{}),
+		links: map[string]Link{}, ports: map[string]Port{}, table: map[flows.Key]flows.Installed{}, next: 10, broken: map[string]error{},
+		standing: Standing{Joined: true}, stands: make(chan struct{}), refused: map[string]string{},
+	}
+}
+
+func (h *fakeHost) Standing() (Standing, <-chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.standing, h.stands
+}
+
+// stand changes how the host stands with its cluster.
+func (h *fakeHost) stand(now Standing) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.standing = now
+	close(h.stands)
+	h.stands = make(chan struct{})
+}
+
+func (h *fakeHost) Ensure(_ context.Context, links []string) error {
+	return h.do("guard", func() { h.guarded = links })
+}
+
+func (h *fakeHost) RememberCluster(context.Context, string) error { return nil }
+
+// do runs a change under the lock, unless what it is called is broken.
+func (h *fakeHost) do(what string, change func()) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.asked = append(h.asked, what)
+	if err := h.broken[what]; err != nil {
+		return err
+	}
+	change()
+	return nil
+}
+
+// hold waits as long as the host is stuck.
+func (h *fakeHost) hold() {
+	h.mu.Lock()
+	stuck := h.stuck
+	h.mu.Unlock()
+	if stuck != nil {
+		<-stuck
+	}
+}
+
+// failing breaks what is called that.
+func (h *fakeHost) failing(what string, why error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.broken[what] = why
+}
+
+func (h *fakeHost) parts() Parts {
+	return Parts{Views: h, Switch: h, Flows: h, Links: h, Endpoints: h, Peers: h, Guard: h, Member: h}
+}
+
+func (h *fakeHost) Views() <-chan View                   { return h.views }
+func (h *fakeHost) Follow(context.Context, string) error { return h.do("follow", func() {}) }
+func (h *fakeHost) Unfollow(string)                      {}
+func (h *fakeHost) Changes() <-chan struct{}             { return h.changes }
+func (h *fakeHost) Resolve(_ context.Context, addrs []netip.Addr) error {
+	err := h.do("resolve", func() { h.resolved = addrs })
+	h.hold()
+	return err
+}
+
+func (h *fakeHost) EnsureHost(context.Context) (HostIdentity, error) {
+	return HostIdentity{ID: "host-1", Cluster: "here"}, h.do("ensure", func() { h.tunnel = 1 })
+}
+
+func (h *fakeHost) Observe(context.Context) (o Observation, err error) {
+	err = h.do("observe", func() {
+		o = Observation{Tunnel: h.tunnel, Answered: true, Ports: slices.Collect(maps.Values(h.ports))}
+	})
+	return o, err
+}
+
+func (h *fakeHost) EnsurePorts(_ context.Context, ports []Port) (problems []Problem, err error) {
+	return problems, h.do("ports", func() {
+		for _, p := range ports {
+			if why := h.refused[p.Endpoint]; why != "" {
+				problems = append(problems, Problem{Object: endpointObject(p.Endpoint), Reason: why})
+				continue
+			}
+			h.next++
+			p.OFPort = h.next
+			if why := h.broken["port "+p.Endpoint]; why != nil {
+				p.OFPort, p.Error = 0, why.Error()
+			}
+			h.ports[p.Name] = p
+		}
+	})
+}
+
+func (h *fakeHost) RemovePorts(_ context.Context, names []string) error {
+	return h.do("remove", func() {
+		for _, name := range names {
+			delete(h.ports, name)
+		}
+	})
+}
+
+func (h *fakeHost) Dump(context.Context) (list []flows.Installed, err error) {
+	err = h.do("dump", func() { h.dumps++; list = slices.Collect(maps.Values(h.table)) })
+	return list, err
+}
+
+func (h *fakeHost) Apply(_ context.Context, change flows.Delta) error {
+	return h.do("apply", func() {
+		h.applies++
+		for _, k := range change.Delete {
+			delete(h.table, k)
+		}
+		for _, f := range change.Add {
+			h.table[f.Key] = flows.Installed{Flow: f}
+		}
+	})
+}
+
+func (h *fakeHost) Watch(ctx context.Context) error {
+	select {
+	case <-h.gone:
+		return errors.New("the connection ended")
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+func (h *fakeHost) List(context.Context) (links map[string]Link, err error) {
+	err = h.do("links", func() { links = maps.Clone(h.links) })
+	return links, err
+}
+
+func (h *fakeHost) Delete(_ context.Context, name string) error {
+	return h.do("unlink", func() { delete(h.links, name) })
+}
+
+func (h *fakeHost) DeleteEndpoint(_ context.Context, _, _, id string) error {
+	err := h.do("release", func() { h.deleted = append(h.deleted, id) })
+	h.hold()
+	return err
+}
