@@ -12,6 +12,7 @@ func rooms() map[string][]string {
 	return map[string][]string{
 		"overlay":            {},
 		"flows":              {"overlay"},
+		"flows/trace":        {"overlay", "flows"},
 		"flows/ofctl":        {"overlay", "flows"},
 		"tunnel":             {"overlay"},
 		"guard":              {"overlay"},
