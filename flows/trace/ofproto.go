@@ -1,0 +1,200 @@
+package trace
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/ovsnet/ovsnet/flows"
+)
+
+// OFProto is what Open vSwitch's own `ofproto/trace` says of a packet.
+type OFProto struct {
+	// Bridge is the bridge that was asked.
+	Bridge string
+	// Steps are the look-ups in that bridge, in the order in which they happened.
+	Steps []OFStep
+	// Sends are the packets that leave.
+	Sends []OFSend
+	// Warnings are what Open vSwitch says about things that it did not do, and
+	// what it waits for, as in "native tunnel routing failed".
+	Warnings []string
+	// Failure is why the packet was given up as a whole; empty where it was not.
+	Failure string
+}
+
+// OFStep is one look-up by Open vSwitch.
+type OFStep struct {
+	Table flows.TableID
+	// Miss is set where no flow matched; then there is no key.
+	Miss bool
+	// Key and Cookie are the flow's.
+	Key    flows.Key
+	Cookie uint64
+	// Text is the step as it was printed.
+	Text string
+	// Unread is why Key is empty: a match that ovsnet does not know.
+	Unread error
+}
+
+// ParseOFProto reads what `ovs-appctl ofproto/trace BRIDGE FLOW` prints
+// (ovs-vswitchd(8)), of Open vSwitch 3.1. What leads through other bridges, such
+// as that of the underlay, is left out. The error is a *flows.SyntaxError.
+func ParseOFProto(text string) (OFProto, error) {
+	p := ofParser{foreign: -1}
+	for i, line := range strings.Split(text, "\n") {
+		if cause := p.line(strings.TrimRight(line, " \r")); cause != nil {
+			column := len(line) - len(strings.TrimLeft(line, " ")) + 1
+			return OFProto{}, &flows.SyntaxError{Line: i + 1, Column: column, Text: line, Cause: cause.Error()}
+		}
+	}
+	if !p.complete {
+		return OFProto{}, &flows.SyntaxError{Line: 1, Column: 1, Text: firstLine(text), Cause: "a trace without datapath actions"}
+	}
+	return p.trace, nil
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
+
+const datapathActions = "Datapath actions: "
+
+// ofParser reads a trace from top to bottom.
+type ofParser struct {
+	trace    OFProto
+	complete bool
+	// foreign is the level from which on lines belong to another bridge; -1
+	// while there is none. fresh is set until the level of that bridge's first
+	// look-up is known.
+	foreign int
+	fresh   bool
+}
+
+func (p *ofParser) line(line string) error {
+	trimmed := strings.TrimLeft(line, " ")
+	level := (len(line) - len(trimmed)) / 4
+	if name, ok := bridgeHeader(trimmed); ok {
+		return p.enter(name, level)
+	}
+	switch {
+	case trimmed == "" || strings.Trim(trimmed, "-") == "":
+		return nil
+	case strings.HasPrefix(line, datapathActions):
+		return p.finish(strings.TrimPrefix(line, datapathActions))
+	case strings.HasPrefix(line, "Translation failed"):
+		p.trace.Failure = line
+		return nil
+	case p.complete, p.trace.Bridge == "", strings.HasPrefix(line, "Final flow:"), strings.HasPrefix(line, "Megaflow:"):
+		return nil
+	}
+	if !p.ours(trimmed, level) {
+		return nil
+	}
+	return p.inside(trimmed)
+}
+
+// bridgeHeader reads the line that begins a bridge's part.
+func bridgeHeader(trimmed string) (string, bool) {
+	name, ok := strings.CutPrefix(trimmed, `bridge("`)
+	if !ok {
+		return "", false
+	}
+	return strings.CutSuffix(name, `")`)
+}
+
+// enter begins a bridge's part; the first is that of the bridge that was asked.
+func (p *ofParser) enter(name string, level int) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("a bridge without a name")
+	case p.trace.Bridge == "":
+		p.trace.Bridge = name
+	case p.foreign < 0 || level < p.foreign:
+		p.foreign, p.fresh = level, true
+	}
+	return nil
+}
+
+// ours reports whether a line is the asked bridge's. The part of another bridge
+// is two levels deeper than its heading, or, where nothing follows, as deep.
+func (p *ofParser) ours(trimmed string, level int) bool {
+	if p.foreign < 0 {
+		return true
+	}
+	if p.fresh && stepPattern.MatchString(trimmed) {
+		p.fresh = false
+		if level > p.foreign {
+			p.foreign++
+		}
+	}
+	if level >= p.foreign {
+		return false
+	}
+	p.foreign = -1
+	return true
+}
+
+// stepPattern tells a look-up: its table, and what matched.
+var stepPattern = regexp.MustCompile(`^(\d{1,3})\. (.*)$`)
+
+// inside reads a line of the asked bridge.
+func (p *ofParser) inside(trimmed string) error {
+	if strings.HasPrefix(trimmed, ">>") {
+		p.trace.Warnings = append(p.trace.Warnings, strings.TrimLeft(trimmed, "> "))
+	}
+	if note, ok := strings.CutPrefix(trimmed, "-> neighbor cache miss"); ok {
+		p.trace.Warnings = append(p.trace.Warnings, "neighbor cache miss"+note)
+	}
+	match := stepPattern.FindStringSubmatch(trimmed)
+	if match == nil {
+		return nil
+	}
+	table, err := strconv.ParseUint(match[1], 10, 8)
+	if err != nil {
+		return fmt.Errorf("%s is no table", match[1])
+	}
+	p.trace.Steps = append(p.trace.Steps, readStep(flows.TableID(table), match[2]))
+	return nil
+}
+
+// readStep reads what matched: "MATCH, priority N, cookie 0xN", where the match
+// and the cookie may be missing.
+func readStep(table flows.TableID, text string) OFStep {
+	step := OFStep{Table: table, Text: text, Miss: strings.HasPrefix(text, "No match.")}
+	if step.Miss {
+		return step
+	}
+	match, rest, found := strings.Cut(", "+text, ", priority ")
+	priority, cookie, _ := strings.Cut(rest, ", cookie ")
+	if cookie == "" {
+		cookie = "0"
+	}
+	if !found {
+		step.Unread = fmt.Errorf("no priority in %q", text)
+		return step
+	}
+	line := fmt.Sprintf("cookie=%s, table=%d, priority=%s%s actions=drop", cookie, table, priority, strings.TrimRight(match, ", "))
+	read, err := flows.ParseLine(line)
+	if err != nil {
+		step.Unread = fmt.Errorf("%q is not known: %w", text, err)
+		return step
+	}
+	step.Key, step.Cookie = read.Key, read.Cookie
+	return step
+}
+
+func (p *ofParser) finish(actions string) error {
+	if p.complete {
+		return fmt.Errorf("the packet comes back into the bridge, which ovsnet's flows never make it do")
+	}
+	p.complete = true
+	d := datapathParser{}
+	if err := d.list(actions); err != nil {
+		return err
+	}
+	p.trace.Sends = d.sends
+	return nil
+}
