@@ -1,6 +1,8 @@
 package trace
 
 import (
+	"strings"
+
 	"github.com/ovsnet/ovsnet/flows"
 )
 
@@ -61,11 +63,46 @@ func (p *Packet) set(f flows.Field, v, mask flows.Value) {
 // (ovs-vswitchd(8)). Fields of zero are left out, as that is what Open vSwitch
 // takes them for.
 func (p Packet) String() string {
-	conditions := make([]flows.FieldMatch, 0, 16)
-	for f := range flows.Field(flows.FieldCount) {
-		if !p.values[f].IsZero() && p.Has(f) {
-			conditions = append(conditions, flows.Exact(f, p.values[f]))
-		}
+	words := []string{flows.NewMatch(p.exact(flows.EthType), p.exact(flows.IPProto)).String()}
+	if words[0] == "" {
+		words = nil
 	}
-	return flows.NewMatch(conditions...).String()
+	for f := range flows.Field(flows.FieldCount) {
+		if p.values[f].IsZero() || !p.Has(f) || f == flows.EthType || f == flows.IPProto {
+			continue
+		}
+		text := p.exact(f).String()
+		if name := p.transport(f); name != "" {
+			text = name + strings.TrimPrefix(text, f.String())
+		}
+		words = append(words, text)
+	}
+	return strings.Join(words, ",")
+}
+
+// exact is the condition that a field has what the packet has there; none for
+// zero.
+func (p Packet) exact(f flows.Field) flows.FieldMatch {
+	if v := p.values[f]; !v.IsZero() && p.Has(f) {
+		return flows.Exact(f, v)
+	}
+	return flows.FieldMatch{}
+}
+
+// transport is the name that ofproto/trace insists on for a field that several
+// protocols have; "" for every other field.
+func (p Packet) transport(f flows.Field) string {
+	icmp := map[bool]string{true: "icmp", false: "icmpv6"}[p.values[flows.EthType].Lo == flows.EthTypeIPv4]
+	ports := map[uint64]string{protoTCP: "tcp", protoUDP: "udp", protoSCTP: "sctp"}[p.values[flows.IPProto].Lo]
+	switch f {
+	case flows.TPSrc:
+		return ports + "_src"
+	case flows.TPDst:
+		return ports + "_dst"
+	case flows.ICMPType:
+		return icmp + "_type"
+	case flows.ICMPCode:
+		return icmp + "_code"
+	}
+	return ""
 }
