@@ -14,8 +14,6 @@ const (
 	maxDepth = 64
 	// maxLookups is how many look-ups a packet may cause beside the first.
 	maxLookups = 4096
-	// sameTable stands for the table that a resubmit is in.
-	sameTable = 255
 	// vniMask are the bits of tun_id that VXLAN carries (RFC 7348, 5).
 	vniMask = 1<<24 - 1
 )
@@ -86,11 +84,7 @@ func (w *walk) do(step int, a flows.Action) {
 	case flows.OpWriteMetadata:
 		w.packet.set(flows.Metadata, a.Value, a.Mask)
 	case flows.OpResubmit:
-		table := a.Table
-		if table == sameTable {
-			table = from.Table
-		}
-		w.call(from.Table, table, a.Port, from.Depth+1)
+		w.call(from.Table, a.Table, a.Port, from.Depth+1)
 	case flows.OpGoto:
 		w.call(from.Table, a.Table, flows.PortInPort, from.Depth)
 	default:
