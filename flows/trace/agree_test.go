@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	worlds          = 20
+	worlds          = 60
 	packetsPerWorld = 150
 )
 
@@ -100,6 +100,9 @@ func (c tally) note(r trace.Result) {
 		}
 		if s.Packet.Frame() != r.Packet.Frame() {
 			c["a changed header"]++
+		}
+		if s.Packet.Get(flows.VlanTCI) != r.Packet.Get(flows.VlanTCI) {
+			c["a changed VLAN tag"]++
 		}
 	}
 	for _, s := range r.Steps {

@@ -41,6 +41,9 @@ func (v vocabulary) value(r *rand.Rand, f flows.Field) flows.Value {
 		return n.And(flows.Number(0xfc))
 	case flows.ArpOp:
 		return flows.Number(1 + n.Lo%4)
+	case flows.TunDst:
+		// The underlay has neighbours at these only.
+		return flows.AddrValue(pick(r, vteps()[1:5]))
 	case flows.InPort:
 		return flows.Number(firstPort + n.Lo%4)
 	case flows.Reg0, flows.Reg5:
@@ -236,10 +239,10 @@ func settable() []flows.Field {
 
 // maskable are the fields of which Open vSwitch takes any part. It would take
 // parts of IPv6 addresses, but ovs-ofctl reads a mask's first digits as a prefix
-// length.
+// length, and a part of tun_dst is the address of nobody.
 func maskable(f flows.Field) bool {
 	switch f {
-	case flows.InPort, flows.IPTTL, flows.IPECN, flows.IPTOS, flows.ArpOp, flows.ICMPType, flows.VlanTCI, flows.IPv6Src, flows.IPv6Dst:
+	case flows.InPort, flows.IPTTL, flows.IPECN, flows.IPTOS, flows.ArpOp, flows.ICMPType, flows.VlanTCI, flows.IPv6Src, flows.IPv6Dst, flows.TunDst:
 		return false
 	}
 	return true

@@ -34,12 +34,15 @@ func vteps() []netip.Addr {
 
 // neighbours are the vteps as the underlay's table of neighbours wants them.
 func neighbours() []string {
-	var list []string
+	list := []string{stranger().String()}
 	for _, v := range vteps()[1:] {
 		list = append(list, v.String())
 	}
 	return list
 }
+
+// stranger is a VTEP in the underlay that is no peer's.
+func stranger() netip.Addr { return netip.MustParseAddr("192.0.2.77") }
 
 // newWorld makes networks that share addresses, with endpoints on all hosts. A
 // host has one or two VTEPs.
@@ -135,7 +138,7 @@ func (w *world) arriving(p trace.Packet, from overlay.Endpoint) trace.Packet {
 	}
 	src, vni := pick(w.Rand, w.vteps), n.VNI
 	if w.IntN(8) == 0 {
-		src = netip.MustParseAddr("192.0.2.77")
+		src = stranger()
 	}
 	if w.IntN(8) == 0 {
 		vni = uint32(0x1000 + w.IntN(4))
