@@ -86,8 +86,12 @@ func (p Packet) FromTunnel(n flows.PortNo, src, dst netip.Addr, vni uint32) Pack
 }
 
 // Frame returns what of the packet another host or a container sees: its
-// headers, without port, tunnel, metadata and registers.
+// headers, without port, tunnel, metadata and registers. A tag without its
+// present bit is none.
 func (p Packet) Frame() Packet {
+	if !p.Has(flows.VlanVID) {
+		p.values[flows.VlanTCI] = flows.Value{}
+	}
 	for f := range flows.Field(flows.FieldCount) {
 		if !inFrame(f) {
 			p.values[f] = flows.Value{}
