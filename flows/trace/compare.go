@@ -27,6 +27,8 @@ const (
 	WrongSend Aspect = "send"
 	// WrongVerdict is that one engine gave the packet up as a whole.
 	WrongVerdict Aspect = "verdict"
+	// Unread is that Open vSwitch does what ovsnet cannot read.
+	Unread Aspect = "unread"
 )
 
 // Disagreement is one thing on which the two engines differ.
@@ -64,6 +66,9 @@ func Compare(own Result, ovs OFProto, ports Datapath) []Disagreement {
 	list := compareSteps(own, ovs)
 	if own.Unknown != "" {
 		return list
+	}
+	if ovs.Unread != "" {
+		return append(list, Disagreement{About: Unread, Step: -1, OVS: ovs.Unread})
 	}
 	if (own.Aborted != "") != (ovs.Failure != "") {
 		list = append(list, Disagreement{About: WrongVerdict, Step: -1, Own: own.Aborted, OVS: ovs.Failure})

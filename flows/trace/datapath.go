@@ -85,7 +85,10 @@ func (d *datapathParser) send(s OFSend) {
 }
 
 func (d *datapathParser) change(f flows.Field, v, mask flows.Value) {
-	d.changes = append(d.changes, flows.Masked(f, v, mask))
+	if f == flows.IPTOS {
+		mask = mask.And(flows.Number(dscpMask))
+	}
+	d.changes = append(d.changes, flows.Masked(f, v, mask.And(f.Full())))
 }
 
 // splitList splits at the commas outside of parentheses.

@@ -14,8 +14,8 @@ import (
 // read only. What is not here is no field of ours and stays out of a comparison.
 var datapathFields = map[string]flows.Field{
 	"eth.src": flows.EthSrc, "eth.dst": flows.EthDst,
-	"ipv4.src": flows.IPSrc, "ipv4.dst": flows.IPDst, "ipv4.ttl": flows.IPTTL, "ipv4.proto": flows.IPProto,
-	"ipv6.src": flows.IPv6Src, "ipv6.dst": flows.IPv6Dst, "ipv6.hlimit": flows.IPTTL, "ipv6.proto": flows.IPProto,
+	"ipv4.src": flows.IPSrc, "ipv4.dst": flows.IPDst, "ipv4.ttl": flows.IPTTL, "ipv4.proto": flows.IPProto, "ipv4.tos": flows.IPTOS,
+	"ipv6.src": flows.IPv6Src, "ipv6.dst": flows.IPv6Dst, "ipv6.hlimit": flows.IPTTL, "ipv6.proto": flows.IPProto, "ipv6.tclass": flows.IPTOS,
 	"arp.sip": flows.ArpSPA, "arp.tip": flows.ArpTPA, "arp.op": flows.ArpOp, "arp.sha": flows.ArpSHA, "arp.tha": flows.ArpTHA,
 	"tcp.src": flows.TPSrc, "tcp.dst": flows.TPDst, "udp.src": flows.TPSrc, "udp.dst": flows.TPDst,
 	"sctp.src": flows.TPSrc, "sctp.dst": flows.TPDst,
@@ -34,17 +34,17 @@ func (d *datapathParser) set(text string) error {
 	}
 	for _, part := range splitList(operands) {
 		name, operand, _ := strings.Cut(part, "=")
+		f, ours := datapathFields[header+"."+name]
+		if !ours {
+			continue
+		}
 		value, mask, err := valueAndMask(operand)
 		if err != nil {
 			return fmt.Errorf("%s of %s: %w", name, header, err)
 		}
-		if name == "tos" || name == "tclass" {
-			d.change(flows.IPTOS, value.And(flows.Number(dscpMask)), mask.And(flows.Number(dscpMask)))
+		d.change(f, value, mask)
+		if f == flows.IPTOS {
 			d.change(flows.IPECN, value, mask)
-			continue
-		}
-		if f, ours := datapathFields[header+"."+name]; ours {
-			d.change(f, value, mask)
 		}
 	}
 	return nil

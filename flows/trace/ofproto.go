@@ -1,8 +1,10 @@
 package trace
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,6 +24,9 @@ type OFProto struct {
 	Warnings []string
 	// Failure is why the packet was given up as a whole; empty where it was not.
 	Failure string
+	// Unread is why Sends are not known: the datapath does what no flow of
+	// ovsnet's asks for, such as tracking connections; empty where they are.
+	Unread string
 }
 
 // OFStep is one look-up by Open vSwitch.
@@ -38,19 +43,33 @@ type OFStep struct {
 	Unread error
 }
 
+// SyntaxError is a trace that cannot be read.
+type SyntaxError struct {
+	// Line is the number of the line, from 1; Column where in it, in bytes from
+	// 1, the trouble begins.
+	Line, Column int
+	// Text is the line, Cause what is wrong.
+	Text, Cause string
+}
+
+// Error shows the line and the place in it.
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("trace by Open vSwitch, line %d, column %d: %s: %q", e.Line, e.Column, e.Cause, e.Text)
+}
+
 // ParseOFProto reads what `ovs-appctl ofproto/trace BRIDGE FLOW` prints
 // (ovs-vswitchd(8)), of Open vSwitch 3.1. What leads through other bridges, such
-// as that of the underlay, is left out. The error is a *flows.SyntaxError.
+// as that of the underlay, is left out. The error is a *SyntaxError.
 func ParseOFProto(text string) (OFProto, error) {
 	p := ofParser{foreign: -1}
 	for i, line := range strings.Split(text, "\n") {
 		if cause := p.line(strings.TrimRight(line, " \r")); cause != nil {
 			column := len(line) - len(strings.TrimLeft(line, " ")) + 1
-			return OFProto{}, &flows.SyntaxError{Line: i + 1, Column: column, Text: line, Cause: cause.Error()}
+			return OFProto{}, &SyntaxError{Line: i + 1, Column: column, Text: line, Cause: cause.Error()}
 		}
 	}
 	if !p.complete {
-		return OFProto{}, &flows.SyntaxError{Line: 1, Column: 1, Text: firstLine(text), Cause: "a trace without datapath actions"}
+		return OFProto{}, &SyntaxError{Line: 1, Column: 1, Text: firstLine(text), Cause: "a trace without datapath actions"}
 	}
 	return p.trace, nil
 }
@@ -83,17 +102,19 @@ func (p *ofParser) line(line string) error {
 	case trimmed == "" || strings.Trim(trimmed, "-") == "":
 		return nil
 	case strings.HasPrefix(line, datapathActions):
-		return p.finish(strings.TrimPrefix(line, datapathActions))
+		p.finish(strings.TrimPrefix(line, datapathActions))
+		return nil
 	case strings.HasPrefix(line, "Translation failed"):
 		p.trace.Failure = line
 		return nil
 	case p.complete, p.trace.Bridge == "", strings.HasPrefix(line, "Final flow:"), strings.HasPrefix(line, "Megaflow:"):
 		return nil
 	}
+	p.warning(trimmed)
 	if !p.ours(trimmed, level) {
 		return nil
 	}
-	return p.inside(trimmed)
+	return p.step(trimmed)
 }
 
 // bridgeHeader reads the line that begins a bridge's part.
@@ -140,14 +161,19 @@ func (p *ofParser) ours(trimmed string, level int) bool {
 // stepPattern tells a look-up: its table, and what matched.
 var stepPattern = regexp.MustCompile(`^(\d{1,3})\. (.*)$`)
 
-// inside reads a line of the asked bridge.
-func (p *ofParser) inside(trimmed string) error {
-	if strings.HasPrefix(trimmed, ">>") {
-		p.trace.Warnings = append(p.trace.Warnings, strings.TrimLeft(trimmed, "> "))
+// warning keeps what was not done, here or in the underlay's bridge, once.
+func (p *ofParser) warning(trimmed string) {
+	text, done := strings.CutPrefix(trimmed, "-> ")
+	if done && !strings.HasPrefix(text, "neighbor cache miss") || !done && !strings.HasPrefix(text, ">>") {
+		return
 	}
-	if note, ok := strings.CutPrefix(trimmed, "-> neighbor cache miss"); ok {
-		p.trace.Warnings = append(p.trace.Warnings, "neighbor cache miss"+note)
+	if text = strings.Trim(text, "<> "); !slices.Contains(p.trace.Warnings, text) {
+		p.trace.Warnings = append(p.trace.Warnings, text)
 	}
+}
+
+// step reads a line of the asked bridge, of which only the look-ups count.
+func (p *ofParser) step(trimmed string) error {
 	match := stepPattern.FindStringSubmatch(trimmed)
 	if match == nil {
 		return nil
@@ -179,22 +205,29 @@ func readStep(table flows.TableID, text string) OFStep {
 	line := fmt.Sprintf("cookie=%s, table=%d, priority=%s%s actions=drop", cookie, table, priority, strings.TrimRight(match, ", "))
 	read, err := flows.ParseLine(line)
 	if err != nil {
-		step.Unread = fmt.Errorf("%q is not known: %w", text, err)
+		cause := err.Error()
+		var syntax *flows.SyntaxError
+		if errors.As(err, &syntax) {
+			cause = syntax.Cause
+		}
+		step.Unread = fmt.Errorf("match %q: %s", text, cause)
 		return step
 	}
 	step.Key, step.Cookie = read.Key, read.Cookie
 	return step
 }
 
-func (p *ofParser) finish(actions string) error {
+// finish reads what leaves. What follows is of a packet that comes back, of
+// which this said that it is not read.
+func (p *ofParser) finish(actions string) {
 	if p.complete {
-		return fmt.Errorf("the packet comes back into the bridge, which ovsnet's flows never make it do")
+		return
 	}
 	p.complete = true
 	d := datapathParser{}
 	if err := d.list(actions); err != nil {
-		return err
+		p.trace.Unread = err.Error()
+		return
 	}
 	p.trace.Sends = d.sends
-	return nil
 }
