@@ -1,7 +1,10 @@
 package ofctl_test
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"slices"
 	"testing"
 
@@ -43,6 +46,20 @@ func BenchmarkBundle(b *testing.B) {
 					s.do(flows.Delta{Add: desired[:1]})
 				}
 			})
+			// The same through ovs-ofctl, as it was before package openflow.
+			b.Run("one-flow-by-process", func(b *testing.B) {
+				for b.Loop() {
+					s.byProcess(flows.Delta{Add: desired[:1]})
+				}
+			})
+			b.Run("apply-by-process", func(b *testing.B) {
+				for b.Loop() {
+					b.StopTimer()
+					s.do(none)
+					b.StartTimer()
+					s.byProcess(all)
+				}
+			})
 		})
 	}
 }
@@ -50,6 +67,23 @@ func BenchmarkBundle(b *testing.B) {
 func (s *realSwitch) do(change flows.Delta) {
 	s.t.Helper()
 	if err := s.client.Apply(call(s.t), change); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// byProcess is a bundle by a run of ovs-ofctl.
+func (s *realSwitch) byProcess(change flows.Delta) {
+	s.t.Helper()
+	cmd := exec.CommandContext(call(s.t), "ovs-ofctl", "-O", "OpenFlow15", "bundle", bridge, "-")
+	cmd.Env = append(os.Environ(), "OVS_RUNDIR="+s.dir)
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := errors.Join(change.WriteBundle(in), in.Close(), cmd.Wait()); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ovsnet/ovsnet/flows"
+	"github.com/ovsnet/ovsnet/flows/openflow"
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
@@ -27,7 +28,7 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Client runs ovs-ofctl for one bridge. Its methods may be called from any
+// Client changes and reads the flows of one bridge. Its methods may be called from any
 // goroutine.
 type Client struct{ cfg Config }
 
@@ -97,13 +98,45 @@ func (c *Client) Dump(ctx context.Context) ([]flows.Installed, error) {
 
 // Apply makes the change in one bundle: all of it, or none and an error that
 // names the flow that OVS refused.
+//
+// It talks to the bridge itself. What it cannot write, or OVS does not take from
+// it, ovs-ofctl tries in its turn: it knows all of OpenFlow, and the words for
+// what is wrong.
 func (c *Client) Apply(ctx context.Context, change flows.Delta) error {
 	if change.Empty() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, maxCall)
 	defer cancel()
-	began := time.Now()
+	began, by := time.Now(), "connection"
+	err := c.send(ctx, change)
+	var refused *openflow.Refusal
+	switch {
+	case errors.As(err, &refused), errors.Is(err, openflow.ErrUnknown):
+		by = "ovs-ofctl"
+		c.cfg.Logger.Debug("bundle goes through ovs-ofctl", "because", err)
+		err = c.applyByProcess(ctx, change)
+	case err != nil:
+		err = c.unsent(ctx, err)
+	}
+	if err == nil {
+		c.cfg.Logger.Debug("bundle applied", "added", len(change.Add), "deleted", len(change.Delete), "by", by, "took", time.Since(began))
+	}
+	return err
+}
+
+// unsent says why a connection to the bridge did not do what it was for.
+func (c *Client) unsent(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("bundle on bridge %s did not end in time: %w", c.cfg.Bridge, context.Cause(ctx))
+	}
+	return refuse("ovs-vswitchd", "is it running, with that bridge?", err, "bridge %s does not answer: %s", c.cfg.Bridge, err)
+}
+
+// applyByProcess makes the change in one bundle by a run of ovs-ofctl.
+func (c *Client) applyByProcess(ctx context.Context, change flows.Delta) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	run := c.prepare(ctx, "bundle", "-")
 	in, err := run.StdinPipe()
 	if err != nil {
@@ -125,7 +158,6 @@ func (c *Client) Apply(ctx context.Context, change flows.Delta) error {
 	} else if err != nil || unwritten != nil {
 		return run.failed(ctx, errors.Join(unwritten, err))
 	}
-	c.cfg.Logger.Debug("bundle applied", "added", len(change.Add), "deleted", len(change.Delete), "took", time.Since(began))
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -183,11 +184,48 @@ func TestForeignFlows(t *testing.T) {
 	if !change.Empty() || len(foreign) != 1 || foreign[0].Match.String() != "udp,tp_dst=53" || foreign[0].Options != "idle_timeout=600 " {
 		t.Fatalf("change %+v, foreign %+v", change, foreign)
 	}
-	s.run("ovs-ofctl", "-O", "OpenFlow15", "add-flow", bridge, "table=60,priority=65000,udp,tp_dst=53,actions=learn(table=61)")
+	const learns = "table=60,priority=65000,udp,tp_dst=53,actions=learn(table=61)"
+	s.run("ovs-ofctl", "-O", "OpenFlow15", "add-flow", bridge, learns)
+	change, foreign = flows.Diff(slices.Values(desired), s.dump())
+	if !change.Empty() || len(foreign) != 1 || foreign[0].Unread == nil || !strings.Contains(foreign[0].String(), "learn(table=61") {
+		t.Errorf("change %+v, foreign %+v; want the line as it is", change, foreign)
+	}
+	s.run("ovs-ofctl", "-O", "OpenFlow15", "add-flow", bridge, fmt.Sprintf("cookie=%#x,%s", desired[0].Cookie, learns))
 	_, err := s.client.Dump(call(t))
 	var syntax *flows.SyntaxError
 	if !errors.As(err, &syntax) || !strings.Contains(syntax.Text, "learn(table=61") {
 		t.Errorf("error %v, want a *SyntaxError with the line", err)
+	}
+}
+
+// No flow of the pipeline needs a run of ovs-ofctl.
+func TestPipelineNeedsNoProcess(t *testing.T) {
+	s := newSwitch(t)
+	desired := flows.Compile(func() (*overlay.Snapshot, flows.Host, flows.Route) {
+		snapshot, host := world()
+		return snapshot, host, route
+	}())
+	large, host := crowd(3000)
+	path := os.Getenv("PATH")
+	for _, all := range [][]flows.Flow{desired, flows.Compile(large, host, route)} {
+		t.Setenv("PATH", "")
+		if err := s.client.Apply(call(t), flows.Delta{Add: all}); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("PATH", path)
+		s.reach(all)
+		keys := flows.Delta{Delete: make([]flows.Key, len(all))}
+		for i, f := range all {
+			keys.Delete[i] = f.Key
+		}
+		t.Setenv("PATH", "")
+		if err := s.client.Apply(call(t), keys); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("PATH", path)
+		if left := s.dump(); len(left) > 0 {
+			t.Fatalf("deletes left %v", left)
+		}
 	}
 }
 

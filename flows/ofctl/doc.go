@@ -1,14 +1,29 @@
-// Package ofctl applies and dumps flows through ovs-ofctl(8). It decides
-// nothing: what to apply comes from package flows, and what OVS has goes there
-// to be read.
+// Package ofctl applies, dumps and watches the flows of one bridge, through its
+// management socket and ovs-ofctl(8). It decides nothing: what to apply comes
+// from package flows, and what OVS has goes there to be read.
 //
 // Every change is one bundle (OpenFlow 1.4, 7.3.9) that OVS takes as a whole or
-// not at all. A process for each change costs about 16 ms, whatever it changes;
-// a bundle of 10,000 flows takes 200 ms. A kept OpenFlow connection would do a
-// change in 0.1 ms, but needs a codec of our own, or one of the old OpenFlow
-// libraries; both were rejected until the process is shown to be the limit.
-// go-openvswitch's client was rejected as well: it has no context, loses
-// stderr, and only knows loose deletes.
+// not at all. Package openflow writes it, and it goes over a connection of its
+// own to the bridge's management socket: the switch looks at every flow as it
+// comes, says when it has seen all, and only then is told to carry them out.
+// That takes about 0.3 ms for one flow, 5 ms less than a run of ovs-ofctl, and a
+// fifth of its time a flow where there are many. A connection that ends takes
+// its bundle along, so whatever breaks off leaves nothing half done.
+//
+// What package openflow does not write, and what OVS refuses, is given to
+// `ovs-ofctl bundle` in the words of go-openvswitch, still as one bundle. Where
+// that is refused too, the error has OVS's words and names the flow.
+//
+// Dumps are read by ovs-ofctl, because its text is what people see as well; they
+// are seldom.
+//
+// # Rejected
+//
+// A connection that is kept: it has to answer echoes, to notice its end and to be
+// made anew, for the 0.1 ms that making one takes. A process for each change:
+// some milliseconds, in which at a thousand changes a second the next ones wait.
+// go-openvswitch's client: it has no context, loses stderr, and only knows loose
+// deletes.
 //
 // Nothing is left behind: a call ends with its context, and a Watch also ends
 // when this process is killed.

@@ -1,0 +1,157 @@
+package openflow_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/ovsnet/ovsnet/flows"
+	"github.com/ovsnet/ovsnet/flows/openflow"
+)
+
+// parse reads one flow in the words of ovs-ofctl.
+func parse(t *testing.T, text string) flows.Flow {
+	t.Helper()
+	f, err := flows.ParseLine(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.Flow
+}
+
+// The bytes of one flow, checked by hand against OpenFlow 1.5's structures. That
+// OVS reads all flows as they are meant is tested in package ofctl.
+func TestBytesOfAFlow(t *testing.T) {
+	f := parse(t, "cookie=0x6f76290102030405, table=60, priority=100,metadata=0x1000,dl_dst=02:42:0a:00:00:03 "+
+		"actions=set_field:0x1000->tun_id,set_field:192.0.2.2->tun_dst,output:1")
+	want := strings.Join([]string{
+		"06 22 0098 00000007", // bundle add, 152 bytes, number 7
+		"00000001 0000 0003",  // bundle 1, atomic and ordered
+		"06 0e 0088 00000007", // flow mod
+		"6f76290102030405 0000000000000000",
+		"3c 00 0000 0000 0064",       // table 60, add, no time-outs, priority 100
+		"ffffffff ffffffff ffffffff", // no buffer, any port, any group
+		"0000 0000",
+		"0001 001a", // match of 26 bytes
+		"8000 04 08 0000000000001000",
+		"8000 06 06 02420a000003",
+		"000000000000",
+		"0004 0038 00000000",                     // apply, 56 bytes
+		"0019 0010 8000 4c 08 0000000000001000",  // set_field, tun_id
+		"0019 0010 0001 40 04 c0000202 00000000", // set_field, tun_dst
+		"0000 0010 00000001 0000 000000000000",   // output
+	}, "")
+	want = strings.ReplaceAll(want, " ", "")
+	got, err := openflow.AppendAdd(nil, 7, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if hex.EncodeToString(got) != want {
+		t.Errorf("got  %x\nwant %s", got, want)
+	}
+}
+
+func TestWhatIsNotWritten(t *testing.T) {
+	var copies []flows.Action
+	for n := range 4000 {
+		copies = append(copies, flows.Set(flows.TunDst, flows.AddrValue(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}))), flows.Output(1))
+	}
+	tests := map[string]struct {
+		flow    flows.Flow
+		unknown bool
+	}{
+		"a field":           {parse(t, "priority=1,tcp,tp_dst=80 actions=drop"), true},
+		"an action's field": {parse(t, "priority=1,ip actions=set_field:3->nw_ttl"), true},
+		"too many":          {flows.Flow{Actions: flows.NewActions(copies...)}, false},
+	}
+	for name, tt := range tests {
+		before := []byte("before")
+		after, err := openflow.AppendAdd(before, 1, tt.flow)
+		if err == nil || errors.Is(err, openflow.ErrUnknown) != tt.unknown || !bytes.Equal(after, before) {
+			t.Errorf("%s: error %v, and %d bytes", name, err, len(after))
+		}
+	}
+}
+
+// key draws a key of the fields that are written.
+func key(t *rapid.T) flows.Key {
+	k := flows.Key{Table: flows.TableID(rapid.Uint8().Draw(t, "table")), Priority: rapid.Uint16().Draw(t, "priority")}
+	var conditions []flows.FieldMatch
+	for _, f := range rapid.SliceOf(rapid.SampledFrom([]flows.Field{
+		flows.Reg0, flows.Reg15, flows.TunID, flows.TunSrc, flows.TunIPv6Src, flows.Metadata, flows.InPort, flows.EthSrc, flows.EthDst, flows.ArpOp,
+	})).Draw(t, "fields") {
+		value := flows.Value{Hi: rapid.Uint64().Draw(t, "hi"), Lo: rapid.Uint64().Draw(t, "lo")}
+		mask := flows.Value{Hi: rapid.Uint64().Draw(t, "mask hi"), Lo: rapid.Uint64().Draw(t, "mask lo")}.And(f.Full())
+		conditions = append(conditions, flows.Masked(f, value.And(mask), mask))
+	}
+	k.Match = flows.NewMatch(conditions...)
+	return k
+}
+
+// Whatever is deleted is deleted strictly, and every length is that of what it
+// is about, in whole units of eight bytes.
+func TestDeletesAreStrictAndLengthsRight(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		k := key(t)
+		message, err := openflow.AppendDelete(nil, rapid.Uint32().Draw(t, "n"), k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mod := message[16:]
+		if mod[25] != 4 || mod[24] != byte(k.Table) {
+			t.Fatalf("command %d in table %d, want a strict delete in table %d", mod[25], mod[24], k.Table)
+		}
+		if int(binary.BigEndian.Uint16(message[2:])) != len(message) || int(binary.BigEndian.Uint16(mod[2:])) != len(mod) || len(message)%8 != 0 {
+			t.Fatalf("lengths %x and %x of %d bytes", message[2:4], mod[2:4], len(message))
+		}
+		match := int(binary.BigEndian.Uint16(mod[50:]))
+		if rest := len(mod) - 48 - match; rest < 0 || rest > 7 {
+			t.Fatalf("a match of %d bytes in a flow mod of %d", match, len(mod))
+		}
+	})
+}
+
+func TestReplies(t *testing.T) {
+	tests := map[string]struct {
+		text string
+		want openflow.Reply
+	}{
+		"hello":     {"06000008ffffffff", openflow.Reply{}},
+		"opened":    {"06210010ffffffff0000000100010003", openflow.Reply{}},
+		"closed":    {"06210010ffffffff0000000100030003", openflow.Reply{Closed: true}},
+		"committed": {"06210010ffffffff0000000100050003", openflow.Reply{Committed: true}},
+	}
+	for name, tt := range tests {
+		raw, _ := hex.DecodeString(tt.text)
+		if got, err := openflow.ReadReply(bytes.NewReader(raw)); err != nil || got != tt.want {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+	for text, n := range map[string]uint32{"0601000c000000050002000a": 5, "0601000cffffffff00110002": 0} {
+		raw, _ := hex.DecodeString(text)
+		got, err := openflow.ReadReply(bytes.NewReader(raw))
+		if err != nil || got.Refused == nil || got.Refused.N != n {
+			t.Errorf("%s: %+v, %v; want a refusal of number %d", text, got, err, n)
+		}
+	}
+}
+
+// Any bytes are an answer or an error.
+func FuzzReadReply(f *testing.F) {
+	f.Add([]byte{6, 0, 0, 8, 0, 0, 0, 1})
+	f.Add([]byte{6, 1, 0, 12, 0, 0, 0, 5, 0, 2, 0, 10})
+	f.Add([]byte{6, 33, 0, 16, 255, 255, 255, 255, 0, 0, 0, 1, 0, 5, 0, 3})
+	f.Add([]byte{6, 33, 0, 3, 0, 0, 0, 1})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		reply, err := openflow.ReadReply(bytes.NewReader(raw))
+		if err != nil && reply != (openflow.Reply{}) {
+			t.Errorf("%+v beside error %v", reply, err)
+		}
+	})
+}
