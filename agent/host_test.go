@@ -65,7 +65,7 @@ func (h *fakeHost) Ensure(_ context.Context, links []string) error {
 	return h.do("guard", func() { h.guarded = links })
 }
 
-func (h *fakeHost) RememberCluster(context.Context, string) error { return nil }
+func (h *fakeHost) Ping(context.Context) error { return h.do("ping", func() {}) }
 
 // do runs a change under the lock, unless what it is called is broken.
 func (h *fakeHost) do(what string, change func()) error {

@@ -240,9 +240,9 @@ func endpointObject(id string) string { return "endpoint " + overlay.ShortID(id)
 func (l *Loop) reachFlows(ctx context.Context, r *round) error {
 	change := l.compiler.Update(l.view.Snapshot, flows.Host{Node: l.cfg.Node, Tunnel: l.tunnel, Ports: l.ports})
 	if r.scope.full {
-		installed, err := l.parts.Flows.Dump(ctx)
+		installed, err := l.dump(ctx)
 		if err != nil {
-			return fmt.Errorf("dump flows: %w", err)
+			return err
 		}
 		change, l.foreign = flows.Diff(l.compiler.Flows(), installed)
 	}
@@ -254,6 +254,24 @@ func (l *Loop) reachFlows(ctx context.Context, r *round) error {
 	r.added, r.gone = len(change.Add), len(change.Delete)
 	l.applied = l.view.Snapshot
 	return nil
+}
+
+// answerTimeout is how long ovs-vswitchd may take to show that it is there.
+const answerTimeout = 5 * time.Second
+
+// dump reads all flows, after a sign of life: how long a dump takes follows from
+// the flows, so only that tells an ovs-vswitchd that hangs from one with many.
+func (l *Loop) dump(ctx context.Context) ([]flows.Installed, error) {
+	alive, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	if err := l.parts.Switch.Ping(alive); err != nil {
+		return nil, err
+	}
+	installed, err := l.parts.Flows.Dump(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("dump flows: %w", err)
+	}
+	return installed, nil
 }
 
 // cleanUp removes what no flow uses any more. A failure is that object's

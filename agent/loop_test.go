@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,7 +26,11 @@ type scene struct {
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	h := newFakeHost()
+	return newSceneOn(t, newFakeHost())
+}
+
+func newSceneOn(t *testing.T, h *fakeHost) *scene {
+	t.Helper()
 	loop := NewLoop(config(), h.parts())
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
@@ -181,6 +186,23 @@ func TestRestartChangesNothing(t *testing.T) {
 	}
 	if second.host.applies != 0 {
 		t.Errorf("the restart changed flows %d times", second.host.applies)
+	}
+}
+
+// A dump of many flows may take long, so an ovs-vswitchd that hangs is found out before.
+func TestSilentSwitchIsAskedForNoDump(t *testing.T) {
+	h := newFakeHost()
+	h.failing("ping", overlay.Refuse(overlay.Unavailable, "Open vSwitch", "start ovs-vswitchd", "ovs-vswitchd does not answer"))
+	s := newSceneOn(t, h)
+	e := s.put("e1", "h1", true)
+	s.show()
+	s.eventually("what is away is told", func(state State) bool {
+		return slices.ContainsFunc(NewStatus(Facts{}, state).Reasons, func(why string) bool { return strings.Contains(why, "ovs-vswitchd does not answer") })
+	})
+	s.soon("no dump", func(h *fakeHost) bool { return h.dumps == 0 })
+	h.failing("ping", nil)
+	if err := s.wait(e); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -74,8 +74,9 @@ type Switch interface {
 	// EnsureHost makes bridge and tunnel port as configured and returns the
 	// identity that is remembered with the bridge.
 	EnsureHost(ctx context.Context) (HostIdentity, error)
-	// RememberCluster writes the host's cluster to the bridge.
-	RememberCluster(ctx context.Context, cluster string) error
+	// Ping returns nil once ovs-vswitchd has answered a question put to it now,
+	// and an error that says what is away when ctx ends before.
+	Ping(ctx context.Context) error
 	// Observe reads what is there.
 	Observe(ctx context.Context) (Observation, error)
 	// EnsurePorts makes the ports; one that OVSDB's state forbids is a problem of

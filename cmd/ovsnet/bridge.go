@@ -20,6 +20,7 @@ type switchDB interface {
 	EnsureTunnel(ctx context.Context, bridge string, want ovsdb.Port) error
 	EnsurePorts(ctx context.Context, bridge string, wants []ovsdb.Port) (refused map[string]error, err error)
 	RemovePorts(ctx context.Context, bridge string, names []string) error
+	Ping(ctx context.Context) error
 	Changes() <-chan struct{}
 }
 
@@ -141,6 +142,9 @@ func (b *bridge) observation(seen ovsdb.Observation, conflict error) agent.Obser
 	}
 	return out
 }
+
+// Ping asks ovs-vswitchd for a sign of life.
+func (b *bridge) Ping(ctx context.Context) error { return b.ovs.Ping(ctx) }
 
 // EnsurePorts makes the ports, each marked with its endpoint and network. A port
 // that is refused is its endpoint's problem.

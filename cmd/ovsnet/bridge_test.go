@@ -33,6 +33,7 @@ func (f *switchFake) EnsureBridge(_ context.Context, want ovsdb.Bridge) error {
 	maps.Copy(f.seen.Bridge.ExternalIDs, want.ExternalIDs)
 	return nil
 }
+func (f *switchFake) Ping(context.Context) error                             { return f.down }
 func (f *switchFake) EnsureTunnel(context.Context, string, ovsdb.Port) error { return f.tunnel }
 func (f *switchFake) EnsurePorts(context.Context, string, []ovsdb.Port) (map[string]error, error) {
 	return f.refused, nil

@@ -112,7 +112,7 @@ func testVSwitchdAway(t *testing.T, h *lab.Host) {
 	waitPlugin(t, h)
 	activates(t, h)
 	waitUnready(t, h, "ovs-vswitchd does not answer")
-	refusedInTime(t, h, []string{"bridge br-ovsnet did not", "in time", "ovsnet status"}, runWith("web")...)
+	refusedInTime(t, h, []string{"not ready in time", "ovs-vswitchd does not answer", "ovsnet status"}, runWith("web")...)
 	if err := vswitchd.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
