@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -11,10 +13,10 @@ import (
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
-// Client asks an agent over its control socket.
+// Client talks to the agent of this host over its control socket.
 type Client struct {
-	path string
-	http *http.Client
+	Inspector
+	socket *socket
 }
 
 // NewClient returns a Client for the socket at path; it connects on each call.
@@ -23,59 +25,57 @@ func NewClient(path string) *Client {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", path)
 	}
-	return &Client{path: path, http: &http.Client{
+	s := &socket{path: path, http: &http.Client{
 		Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: ControlTimeout,
 	}}
-}
-
-// Status asks how the agent stands.
-func (c *Client) Status(ctx context.Context) (Status, error) {
-	var s Status
-	return s, c.call(ctx, http.MethodGet, "/v1/status", nil, &s)
-}
-
-// Flows lists the flows of the agent's host.
-func (c *Client) Flows(ctx context.Context, f FlowFilter) ([]FlowLine, error) {
-	var lines []FlowLine
-	return lines, c.call(ctx, http.MethodGet, "/v1/flows", url.Values{"network": {f.Network}, "table": {f.Table}}, &lines)
-}
-
-// Counters returns the traffic of an endpoint on the agent's host.
-func (c *Client) Counters(ctx context.Context, e overlay.Endpoint) (Counters, error) {
-	var counters Counters
-	return counters, c.call(ctx, http.MethodGet, "/v1/counters", url.Values{"endpoint": {e.ID}, "network": {e.Network}}, &counters)
+	return &Client{Inspector: NewInspector(s), socket: s}
 }
 
 // Drain ends the agent's work on its host.
 func (c *Client) Drain(ctx context.Context) error {
-	return c.call(ctx, http.MethodPost, "/v1/drain", nil, &struct{}{})
+	answer, err := c.socket.post(ctx, "/v1/drain", nil)
+	if err != nil {
+		return err
+	}
+	return answer.Close()
 }
 
-func (c *Client) call(ctx context.Context, method, path string, query url.Values, into any) error {
-	request, err := http.NewRequestWithContext(ctx, method, "http://agent"+path+"?"+query.Encode(), http.NoBody)
+// socket is the Carrier to the agent of this host.
+type socket struct {
+	path string
+	http *http.Client
+}
+
+// Carry makes socket a Carrier.
+func (s *socket) Carry(ctx context.Context, kind string, arguments []byte) (io.ReadCloser, error) {
+	return s.post(ctx, "/v1/inquiries/"+url.PathEscape(kind), arguments)
+}
+
+func (s *socket) post(ctx context.Context, path string, body []byte) (io.ReadCloser, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://agent"+path, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("ask the agent: %w", err)
+		return nil, fmt.Errorf("ask the agent: %w", err)
 	}
-	reply, err := c.http.Do(request)
+	reply, err := s.http.Do(request)
 	if err != nil {
-		refusal := overlay.Refuse(overlay.Unavailable, "agent at "+c.path,
+		refusal := overlay.Refuse(overlay.Unavailable, "agent at "+s.path,
 			"is it running on this host? (systemctl status ovsnet)", "does not answer")
 		refusal.Err = err
-		return refusal
+		return nil, refusal
+	}
+	if reply.StatusCode == http.StatusOK {
+		return reply.Body, nil
 	}
 	defer func() { _ = reply.Body.Close() }()
-	if reply.StatusCode != http.StatusOK {
-		var f fault
-		if err := json.NewDecoder(reply.Body).Decode(&f); err != nil {
-			return fmt.Errorf("agent at %s answered %s: %w", c.path, reply.Status, err)
-		}
-		if f.Kind == 0 {
-			return fmt.Errorf("agent at %s: %s", c.path, f.Cause)
-		}
-		return overlay.Refuse(f.Kind, f.Object, f.Remedy, "%s", f.Cause)
+	if reply.StatusCode == http.StatusNotFound {
+		return nil, overlay.Refuse(overlay.Unavailable, "agent at "+s.path, "restart it (systemctl restart ovsnet)", "it runs another build, which does not know the request")
 	}
-	if err := json.NewDecoder(reply.Body).Decode(into); err != nil {
-		return fmt.Errorf("answer of the agent at %s: %w", c.path, err)
+	var f overlay.Fault
+	if err := json.NewDecoder(reply.Body).Decode(&f); err != nil {
+		return nil, fmt.Errorf("agent at %s answered %s: %w", s.path, reply.Status, err)
 	}
-	return nil
+	if f.Kind == 0 {
+		return nil, fmt.Errorf("agent at %s: %w", s.path, f.Err())
+	}
+	return nil, f.Err()
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,38 +14,35 @@ import (
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
-// Reporter is what the control socket answers from.
-type Reporter interface {
-	// Status says how the agent stands.
-	Status() Status
-	// Flows lists this host's flows, installed and desired, with their reasons.
-	Flows(ctx context.Context, filter FlowFilter) ([]FlowLine, error)
-	// Counters returns the traffic of one local endpoint.
-	Counters(ctx context.Context, endpoint overlay.Endpoint) (Counters, error)
+// Controller is what the control socket does beside answering inquiries. Only
+// this host's root reaches it.
+type Controller interface {
+	Reporter
 	// Drain ends the agent's work on this host: no plugin calls, no rounds. The
 	// process stays, and an embedded etcd with it.
 	Drain(ctx context.Context) error
 }
 
-// ControlTimeout bounds one request on the control socket.
-const ControlTimeout = 20 * time.Second
+const (
+	// ControlTimeout bounds one request on the control socket.
+	ControlTimeout = 20 * time.Second
+	// maxArguments bounds the arguments of an inquiry there, in bytes.
+	maxArguments = 64 << 20
+)
 
 // ServeControl answers on the control socket until ctx ends.
-func ServeControl(ctx context.Context, l net.Listener, r Reporter, log *slog.Logger) error {
+func ServeControl(ctx context.Context, l net.Listener, c Controller, log *slog.Logger) error {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, log, r.Status(), nil) })
-	mux.HandleFunc("GET /v1/flows", func(w http.ResponseWriter, q *http.Request) {
-		lines, err := r.Flows(q.Context(), FlowFilter{Network: q.FormValue("network"), Table: q.FormValue("table")})
-		answer(w, log, lines, err)
+	mux.HandleFunc("POST /v1/inquiries/{kind}", func(w http.ResponseWriter, q *http.Request) {
+		serve(w, q, log, func(ctx context.Context, arguments []byte, to io.Writer) error {
+			return Answer(ctx, c, q.PathValue("kind"), arguments, to)
+		})
 	})
-	mux.HandleFunc("GET /v1/counters", func(w http.ResponseWriter, q *http.Request) {
-		counters, err := r.Counters(q.Context(), overlay.Endpoint{ID: q.FormValue("endpoint"), Network: q.FormValue("network")})
-		answer(w, log, counters, err)
+	mux.HandleFunc("POST /v1/drain", func(w http.ResponseWriter, q *http.Request) {
+		serve(w, q, log, func(ctx context.Context, _ []byte, _ io.Writer) error { return c.Drain(ctx) })
 	})
-	mux.HandleFunc("POST /v1/drain", func(w http.ResponseWriter, q *http.Request) { answer(w, log, struct{}{}, r.Drain(q.Context())) })
 	server := &http.Server{
-		Handler:     http.TimeoutHandler(mux, ControlTimeout, `{"cause":"no answer in time"}`),
-		ReadTimeout: ControlTimeout, IdleTimeout: time.Minute,
+		Handler: mux, ReadTimeout: ControlTimeout, WriteTimeout: ControlTimeout + time.Second, IdleTimeout: time.Minute,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
@@ -55,29 +53,42 @@ func ServeControl(ctx context.Context, l net.Listener, r Reporter, log *slog.Log
 	return nil
 }
 
-// fault is how an error travels over the control socket.
-type fault struct {
-	Kind   overlay.Kind `json:"kind"`
-	Object string       `json:"object"`
-	Cause  string       `json:"cause"`
-	Remedy string       `json:"remedy"`
+// serve does one request within ControlTimeout. Its answer goes out as it is
+// written; only what fails before that is answered with a fault.
+func serve(w http.ResponseWriter, q *http.Request, log *slog.Logger, do func(ctx context.Context, arguments []byte, to io.Writer) error) {
+	ctx, cancel := context.WithTimeout(q.Context(), ControlTimeout)
+	defer cancel()
+	w.Header().Set("Content-Type", "application/json")
+	arguments, err := io.ReadAll(http.MaxBytesReader(w, q.Body, maxArguments))
+	if err != nil {
+		err = overlay.Refuse(overlay.Invalid, "request", "ask for less at once", "its arguments cannot be read: %v", err)
+	}
+	answer := &begun{ResponseWriter: w}
+	if err == nil {
+		err = do(ctx, arguments, answer)
+	}
+	switch {
+	case err == nil:
+	case answer.begun:
+		// The asker sees the end of a list that is not whole.
+		log.Warn("an answer was broken off", "error", err)
+		panic(http.ErrAbortHandler)
+	default:
+		w.WriteHeader(http.StatusInternalServerError)
+		if err := json.NewEncoder(w).Encode(overlay.NewFault(err)); err != nil {
+			log.Debug("control answer not delivered", "error", err)
+		}
+	}
 }
 
-func answer(w http.ResponseWriter, log *slog.Logger, value any, err error) {
-	w.Header().Set("Content-Type", "application/json")
-	if err != nil {
-		f := fault{Cause: err.Error()}
-		var r *overlay.Refusal
-		if errors.As(err, &r) {
-			f = fault{Kind: r.Kind, Object: r.Object, Cause: r.Cause, Remedy: r.Remedy}
-			if r.Err != nil {
-				f.Cause += ": " + r.Err.Error()
-			}
-		}
-		w.WriteHeader(http.StatusInternalServerError)
-		value = f
-	}
-	if err := json.NewEncoder(w).Encode(value); err != nil {
-		log.Debug("control answer not delivered", "error", err)
-	}
+// begun notes whether anything of an answer was written.
+type begun struct {
+	http.ResponseWriter
+	begun bool
+}
+
+// Write makes begun an io.Writer.
+func (b *begun) Write(data []byte) (int, error) {
+	b.begun = true
+	return b.ResponseWriter.Write(data)
 }

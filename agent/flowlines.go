@@ -28,9 +28,9 @@ type Counters struct {
 // FlowFilter narrows a list of flows. Empty fields do not narrow.
 type FlowFilter struct {
 	// Network is a network's name or ID.
-	Network string
+	Network string `json:"network,omitempty"`
 	// Table is a table's name or number.
-	Table string
+	Table string `json:"table,omitempty"`
 }
 
 // FlowLine is one flow as `ovsnet flows ls -o json` prints it.

@@ -69,6 +69,13 @@ func write[T any](c *change, i item[T], lease clientv3.LeaseID) {
 	c.then = append(c.then, clientv3.OpPut(i.key, data, clientv3.WithLease(lease)))
 }
 
+// overwrite puts the item whatever is under its key.
+func overwrite[T any](c *change, i item[T], lease clientv3.LeaseID) {
+	data, err := i.encode()
+	c.err = errors.Join(c.err, err)
+	c.then = append(c.then, clientv3.OpPut(i.key, data, clientv3.WithLease(lease)))
+}
+
 // drop deletes the item, if its key is as it was read.
 func drop[T any](c *change, i item[T]) {
 	if i.exists() {

@@ -7,8 +7,8 @@
 // Everything is under /ovsnet/v1/ (keys.go has the one list). There are durable
 // records (nodes, networks, attachments, endpoints), claims (a key whose
 // existence is the claim: names, VNIs, VTEP addresses, subnets, addresses,
-// MACs), and leased keys that go by themselves: a host's sign of life, and
-// reservations that nobody has bound yet.
+// MACs), and leased keys that go by themselves: a host's sign of life,
+// reservations that nobody has bound yet, and inquiries with their answers.
 //
 // # How
 //
@@ -49,6 +49,17 @@
 // prefix progresses by itself and nothing relies on two keys arriving together.
 // A host follows nodes, networks, attachments, and the endpoints of only those
 // networks that it uses.
+//
+// # Inquiries
+//
+// A host's agent is asked through etcd, so that nothing new listens and etcd's
+// authentication governs. Ask writes a request below the host's name, under a
+// lease of its own; Serve, which watches that prefix, writes the compressed
+// answer under the same lease, cut into parts where one key cannot hold it, its
+// head last. The lease ends with the call, and with an asker that crashed.
+// What an asker can make an agent do is bounded: how many inquiries it works at,
+// for how long, and how many bytes it answers, since every answer stays in
+// etcd's history until that is compacted.
 //
 // # How it scales
 //

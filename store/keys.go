@@ -49,6 +49,11 @@ const (
 	attachmentsPrefix = root + "attachments/"
 	// docker/NODE/DOCKERNETWORK: which network a host's Docker network is.
 	dockerPrefix = root + "docker/"
+	// requests/NODE/ID: leased by who asks; a question to a host's agent.
+	requestsPrefix = root + "requests/"
+	// answers/NODE/ID: under the request's lease; what the agent answered, and
+	// answers/NODE/ID/NUMBER its further parts.
+	answersPrefix = root + "answers/"
 )
 
 func nodeKey(name string) string         { return nodesPrefix + name }
@@ -67,6 +72,13 @@ func dockerOf(node string) string        { return dockerPrefix + node + "/" }
 func dockerKey(node, id string) string   { return dockerOf(node) + id }
 func endpointKey(net, id string) string  { return endpointsOf(net) + id }
 func attachKey(network, n string) string { return attachedTo(network) + n }
+func requestsTo(node string) string      { return requestsPrefix + node + "/" }
+func requestKey(node, id string) string  { return requestsTo(node) + id }
+func answerKey(node, id string) string   { return answersPrefix + node + "/" + id }
+
+func answerPartKey(node, id string, number int) string {
+	return answerKey(node, id) + "/" + strconv.Itoa(number)
+}
 
 func poolKey(p overlay.Pool) string { return poolsIn(p.Space) + p.Prefix.String() }
 

@@ -91,6 +91,13 @@ func (s *Store) expectOwner(c *change, node string, found []*mvccpb.KeyValue) er
 	return nil
 }
 
+// registered reports whether this Store registered the node.
+func (s *Store) registered(node string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.own[node] != ""
+}
+
 // refuseTwin refuses a host whose name another machine has.
 func refuseTwin(old item[nodeRecord], alive item[Alive], node overlay.Node, id Identity) error {
 	if !old.exists() {

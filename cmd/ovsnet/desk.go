@@ -12,7 +12,7 @@ import (
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
-// desk answers the control socket: it is the agent.Reporter. What it knows
+// desk answers the control socket and other hosts: it is the agent.Controller. What it knows
 // grows while the agent starts.
 type desk struct {
 	host *host

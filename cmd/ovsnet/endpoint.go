@@ -31,7 +31,7 @@ type endpointRow struct {
 	IPv4    netip.Addr  `json:"ipv4,omitzero"`
 	IPv6    netip.Addr  `json:"ipv6,omitzero"`
 	Created time.Time   `json:"created"`
-	// Counters is its traffic, known on its own host only.
+	// Counters is its traffic, as its host's agent tells.
 	Counters *agent.Counters `json:"counters,omitempty"`
 }
 
@@ -67,7 +67,7 @@ func endpointCommand() *cli.Command {
 			{Name: "ls", Usage: "list endpoints", Flags: append(flags, network), Action: withView(listEndpoints)},
 			{
 				Name: "inspect", Usage: "show one endpoint with its packets, bytes and drops", ArgsUsage: "ENDPOINT (ID, name, IP or MAC address)",
-				Flags: append(flags, network, socketFlag()), Action: withView(inspectEndpoint, "ENDPOINT"),
+				Flags: append(flags, network, socketFlag()), Action: withStore(inspectEndpoint),
 			},
 		},
 	}
@@ -86,7 +86,14 @@ func listEndpoints(_ context.Context, c *cli.Context, view store.View) error {
 	})
 }
 
-func inspectEndpoint(ctx context.Context, c *cli.Context, view store.View) error {
+func inspectEndpoint(ctx context.Context, c *cli.Context, s *store.Store) error {
+	if err := exactArgs(c, "ENDPOINT"); err != nil {
+		return err
+	}
+	view, err := listCluster(ctx, c, s)
+	if err != nil {
+		return err
+	}
 	row, err := findEndpoint(view, c.Args().First(), c.String("network"))
 	if err != nil {
 		return err
@@ -95,24 +102,18 @@ func inspectEndpoint(ctx context.Context, c *cli.Context, view store.View) error
 		{"id", row.ID}, {"name", orDash(strings.Join(row.Names, ", "))}, {"network", row.Network}, {"ipv4", row.IPv4},
 		{"mac", row.MAC}, {"node", row.Node}, {"port", row.Port}, {"created", row.Created.Format(time.RFC3339)},
 	}
-	traffic, err := localCounters(ctx, c, &row)
-	if err != nil {
-		return err
-	}
-	return printObject(c, row, append(fields, traffic...))
+	counted := traffic(ctx, c, s, &row)
+	return printObject(c, row, append(fields, counted...))
 }
 
-// localCounters adds the endpoint's traffic where it lives on this host, and
-// says where to ask otherwise.
-func localCounters(ctx context.Context, c *cli.Context, row *endpointRow) ([]field, error) {
-	client := agent.NewClient(c.String("socket"))
-	status, err := client.Status(ctx)
-	if err != nil || status.Node != row.Node {
-		return []field{{"counters", "ask on " + row.Node + ": ovsnet endpoint inspect " + overlay.ShortID(row.ID)}}, nil
-	}
-	counters, err := client.Counters(ctx, overlay.Endpoint{ID: row.ID, Network: row.NetworkID})
+// traffic adds what the agent of the endpoint's host counted. What an endpoint is
+// shows without that.
+func traffic(ctx context.Context, c *cli.Context, s *store.Store, row *endpointRow) []field {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	counters, err := inspectorOf(ctx, c, s, row.Node).Counters(ctx, overlay.Endpoint{ID: row.ID, Network: row.NetworkID})
 	if err != nil {
-		return nil, fmt.Errorf("read the counters: %w", err)
+		return []field{{"counters", "not known: " + err.Error()}}
 	}
 	row.Counters = &counters
 	return []field{
@@ -120,7 +121,7 @@ func localCounters(ctx context.Context, c *cli.Context, row *endpointRow) ([]fie
 		{"to container", fmt.Sprintf("%d packets, %d bytes", counters.ToPackets, counters.ToBytes)},
 		{"spoofed, dropped", fmt.Sprintf("%d packets", counters.Spoofed)},
 		{"link drops", fmt.Sprintf("%d packets", counters.LinkDrops)},
-	}, nil
+	}
 }
 
 func findEndpoint(view store.View, word, network string) (endpointRow, error) {

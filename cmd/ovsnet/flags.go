@@ -90,13 +90,19 @@ func withView(do func(ctx context.Context, c *cli.Context, view store.View) erro
 		if err := exactArgs(c, args...); err != nil {
 			return err
 		}
-		view, err := s.List(ctx)
+		view, err := listCluster(ctx, c, s)
 		if err != nil {
 			return err
 		}
-		for _, p := range view.Problems {
-			_, _ = fmt.Fprintf(c.App.ErrWriter, "ovsnet: warning: %s: %s\n", p.Key, p.Reason)
-		}
 		return do(ctx, c, view)
 	})
+}
+
+// listCluster reads the whole cluster, and warns of records that cannot be read.
+func listCluster(ctx context.Context, c *cli.Context, s *store.Store) (store.View, error) {
+	view, err := s.List(ctx)
+	for _, p := range view.Problems {
+		_, _ = fmt.Fprintf(c.App.ErrWriter, "ovsnet: warning: %s: %s\n", p.Key, p.Reason)
+	}
+	return view, err
 }

@@ -13,26 +13,20 @@ import (
 
 func flowsCommand() *cli.Command {
 	return &cli.Command{
-		Name: "flows", Usage: "the OpenFlow flows on this host",
+		Name: "flows", Usage: "the OpenFlow flows on this host, or another",
 		Subcommands: []*cli.Command{{
 			Name: "ls", Usage: "list flows with what each is for",
-			Flags: []cli.Flag{
-				socketFlag(), outputFlag(),
+			Flags: append(inspectFlags(), outputFlag(),
 				&cli.StringFlag{Name: "network", Usage: "only flows of this `NETWORK`"},
 				&cli.StringFlag{Name: "table", Usage: "only flows of this `TABLE` (name or number)"},
-			},
-			Action: listFlows,
+			),
+			Action: withInspector(listFlows),
 		}},
 	}
 }
 
-func listFlows(c *cli.Context) error {
-	if err := exactArgs(c); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(c.Context, queryTimeout)
-	defer cancel()
-	lines, err := agent.NewClient(c.String("socket")).Flows(ctx, agent.FlowFilter{Network: c.String("network"), Table: c.String("table")})
+func listFlows(ctx context.Context, c *cli.Context, i agent.Inspector) error {
+	lines, err := i.Flows(ctx, agent.FlowFilter{Network: c.String("network"), Table: c.String("table")})
 	if err != nil {
 		return err
 	}

@@ -159,7 +159,7 @@ func (r reporter) Counters(context.Context, overlay.Endpoint) (agent.Counters, e
 func (r reporter) Drain(context.Context) error { return r.err }
 
 // control serves a reporter on a socket and returns its path.
-func control(t *testing.T, r agent.Reporter) string {
+func control(t *testing.T, r agent.Controller) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "run", "ovsnet.sock")
 	l, err := sockets.Listen(t.Context(), "control socket", path)

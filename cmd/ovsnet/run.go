@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -189,7 +190,13 @@ func (h *host) run(ctx context.Context) error {
 	group.Go(func() error { loop.Run(ctx); return nil })
 	group.Go(func() error { h.forgotten(loop).Run(ctx); return nil })
 	group.Go(func() error { h.takePart(ctx, loop, sw); return nil })
+	group.Go(func() error { h.store.Serve(ctx, node.Name, h.answer); return nil })
 	return group.Wait()
+}
+
+// answer answers what other hosts ask through etcd.
+func (h *host) answer(ctx context.Context, q store.Inquiry, to io.Writer) error {
+	return agent.Answer(ctx, h.desk, q.Kind, q.Arguments, to)
 }
 
 // forgotten finds the networks that Docker removed while nobody listened.

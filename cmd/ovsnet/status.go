@@ -13,18 +13,13 @@ import (
 
 func statusCommand() *cli.Command {
 	return &cli.Command{
-		Name: "status", Usage: "how this host's agent stands; exit status 0 when containers can join",
-		Flags: []cli.Flag{socketFlag(), outputFlag()}, Action: showStatus,
+		Name: "status", Usage: "how an agent stands; exit status 0 when containers can join",
+		Flags: append(inspectFlags(), outputFlag()), Action: withInspector(showStatus),
 	}
 }
 
-func showStatus(c *cli.Context) error {
-	if err := exactArgs(c); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(c.Context, queryTimeout)
-	defer cancel()
-	s, err := agent.NewClient(c.String("socket")).Status(ctx)
+func showStatus(ctx context.Context, c *cli.Context, i agent.Inspector) error {
+	s, err := i.Status(ctx)
 	if err != nil {
 		return err
 	}
