@@ -185,11 +185,13 @@ func (a *reserveAddress) decideFixed(ctx context.Context, c *change, addr netip.
 }
 
 // mayRenew reports whether a claim is one that this request repeats. A host's
-// own reservation is, as Docker may ask twice, and so is what its removed
-// endpoint had. What belongs to a coming network is for all hosts that make it.
+// own reservation of an address by name is, as Docker may ask twice, and so is
+// what its removed endpoint had; an address that was given to whoever asked for
+// any is another container's. What belongs to a coming network is for all hosts
+// that make it.
 func (a *reserveAddress) mayRenew(old addressClaim, as kind) bool {
 	if as == reserved {
-		return old.Node == a.Node && (old.Kind == reserved || old.Kind == releasing)
+		return old.Node == a.Node && (old.Kind == releasing || old.Kind == reserved && old.Fixed)
 	}
 	return old.Kind == as
 }
@@ -227,7 +229,7 @@ func (a *reserveAddress) reserve(ctx context.Context, c *change, claim item[addr
 	if err != nil {
 		return err
 	}
-	write(c, put(claim, addressClaim{Kind: as, Node: a.Node, Boot: a.Boot, Token: a.token, At: now()}), lease)
+	write(c, put(claim, addressClaim{Kind: as, Node: a.Node, Boot: a.Boot, Token: a.token, Fixed: a.Address.IsValid(), At: now()}), lease)
 	return nil
 }
 

@@ -70,6 +70,21 @@ func TestRequestAddressRefuses(t *testing.T) {
 	}
 }
 
+// TestRequestAddressTakesOverNoReservation holds that what a container that takes any address was just given stays
+// its own, also when another one on the same host asks for it by name.
+func TestRequestAddressTakesOverNoReservation(t *testing.T) {
+	s := startServer(t)
+	one, first := s.host(t, 1)
+	network := quickNetwork(t, one, first, "web", "10.1.0.0/24")
+	given, err := request(t, one, first, network, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := request(t, one, first, network, given.String()); !overlay.IsKind(err, overlay.Conflict) || !strings.Contains(err.Error(), `node "h1" reserved it`) {
+		t.Errorf("%s: %v, want a conflict with who reserved it", given, err)
+	}
+}
+
 // TestRequestAddressFree gives every address of a range once, then none, and
 // again what came back.
 func TestRequestAddressFree(t *testing.T) {

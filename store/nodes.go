@@ -65,6 +65,30 @@ func (s *Store) Register(ctx context.Context, node overlay.Node, id Identity) er
 	return nil
 }
 
+// ActAs makes what this Store changes under the node's name depend on its record
+// being that machine's, as Register does, but writes nothing. It refuses a name
+// that is in no record (Missing) or that another machine has (Conflict).
+func (s *Store) ActAs(ctx context.Context, name, host string) error {
+	return s.retry(ctx, fmt.Sprintf("read node %q", name), func(ctx context.Context) error {
+		record, err := fetch[nodeRecord](ctx, s, nodeKey(name))
+		if err != nil {
+			return err
+		}
+		object := fmt.Sprintf("node %q", name)
+		switch {
+		case !record.exists():
+			return overlay.Refuse(overlay.Missing, object, "see ovsnet node ls", "no such node")
+		case record.value.Host != host:
+			return overlay.Refuse(overlay.Conflict, object, "if that host will not come back, ovsnet node rm "+name,
+				"another host has this name: VTEP %s", record.value.VTEP())
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.own[name] = host
+		return nil
+	})
+}
+
 // expectOwner makes the change depend on the node's record being the one that
 // this Store registered: what is under a name that another machine has by now
 // is that machine's. For a node that it did not register it asks nothing, so
@@ -207,6 +231,11 @@ func (s *Store) dropNode(ctx context.Context, name string, seen *bool) (attached
 		}
 		if !node.exists() && !*seen {
 			return overlay.Refuse(overlay.Missing, fmt.Sprintf("node %q", name), "see ovsnet node ls", "no such node")
+		}
+		if node.exists() {
+			if err := s.expectOwner(c, name, found[0]); err != nil {
+				return err
+			}
 		}
 		*seen = true
 		if attached = len(found[1]) > 0; attached || !node.exists() {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
@@ -174,6 +176,32 @@ func TestRemoveNode(t *testing.T) {
 		if key != schemaKey && key != nodeKey("h2") && key != vtepKey(addr("192.0.2.2")) && !strings.HasPrefix(key, spacesPrefix) {
 			t.Errorf("%s is left", key)
 		}
+	}
+}
+
+// TestActAs holds that a machine which is not the one of the record takes nothing from it, also while its agent is
+// away, and that the right one needs no lease of its own to leave.
+func TestActAs(t *testing.T) {
+	s := startServer(t)
+	one, node := s.host(t, 1)
+	network := quickNetwork(t, one, node, "web", "10.1.0.0/24")
+	quickEndpoint(t, one, network, node, 1)
+	before := s.keys(t, root)
+	other := s.open(t)
+	wantKind(t, other.ActAs(callContext(t), node, testIdentity(2).Host), overlay.Conflict)
+	wantKind(t, other.ActAs(callContext(t), "h9", testIdentity(1).Host), overlay.Missing)
+	if err := other.ActAs(callContext(t), node, testIdentity(1).Host); err != nil {
+		t.Fatal(err)
+	}
+	s.put(t, nodeKey(node), strings.Replace(before[nodeKey(node)], testIdentity(1).Host, testIdentity(3).Host, 1))
+	wantKind(t, other.RemoveNode(callContext(t), node), overlay.Conflict)
+	s.put(t, nodeKey(node), before[nodeKey(node)])
+	if diff := cmp.Diff(before, s.keys(t, root)); diff != "" {
+		t.Errorf("changed: %s", diff)
+	}
+	defer live(t, one, node, testIdentity(1))()
+	if err := other.RemoveNode(callContext(t), node); err != nil {
+		t.Fatal(err)
 	}
 }
 

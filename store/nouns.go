@@ -74,8 +74,10 @@ type addressClaim struct {
 	Boot string `json:"boot,omitempty"`
 	// Endpoint has it, or had it while releasing.
 	Endpoint string `json:"endpoint,omitempty"`
-	// Token names the call that reserved it.
+	// Token names the call that reserved it; Fixed says that it asked for this
+	// very address.
 	Token string    `json:"token,omitempty"`
+	Fixed bool      `json:"fixed,omitempty"`
 	At    time.Time `json:"at,omitzero"`
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -55,14 +56,14 @@ func uninstall(c *cli.Context) error {
 	case !errors.Is(asked, syscall.ENOENT) && !errors.Is(asked, syscall.ECONNREFUSED) && !c.Bool("force"):
 		return fmt.Errorf("drain the agent: %w", asked)
 	default:
-		_, _ = fmt.Fprintf(c.App.ErrWriter, "ovsnet: no agent answers at %s, so none is drained\n", c.String("socket"))
+		warn(c, "no agent answers at %s, so none is drained", c.String("socket"))
 	}
-	view, err := st.List(ctx)
+	ours, err := actAsThisHost(ctx, c, st, node)
 	if err != nil {
 		return err
 	}
 	if !c.Bool("force") {
-		if err := inTheWay(view, node, status, containerNames(ctx, c, dockerNetworks(view, node))); err != nil {
+		if err := mayLeave(ctx, c, st, node, ours, status); err != nil {
 			return err
 		}
 	}
@@ -72,10 +73,12 @@ func uninstall(c *cli.Context) error {
 		}
 		say(c, "drained the agent")
 	}
-	if err := st.RemoveNode(ctx, node); err != nil && !overlay.IsKind(err, overlay.Missing) {
-		return fmt.Errorf("remove node %s from etcd: %w", node, err)
+	if ours {
+		if err := st.RemoveNode(ctx, node); err != nil && !overlay.IsKind(err, overlay.Missing) {
+			return fmt.Errorf("remove node %s from etcd: %w", node, err)
+		}
+		say(c, "removed node %s, its endpoints and its claims from etcd", node)
 	}
-	say(c, "removed node %s, its endpoints and its claims from etcd", node)
 	if err := removeDataPath(ctx, c); err != nil {
 		return err
 	}
@@ -83,6 +86,62 @@ func uninstall(c *cli.Context) error {
 		say(c, "now end the agent, so that it does not come back: systemctl disable --now ovsnet")
 	}
 	return nil
+}
+
+// etcdTimeout bounds asking etcd whether the node's record is this host's.
+const etcdTimeout = 10 * time.Second
+
+// actAsThisHost reports whether etcd has a record of this very host under the
+// name. What another host of that name has is not touched; with --force the host
+// is also cleaned up while etcd is away.
+func actAsThisHost(ctx context.Context, c *cli.Context, st *store.Store, node string) (bool, error) {
+	ovs := ovsdb.Dial(ovsdb.Config{Endpoint: c.String("ovsdb")})
+	defer ovs.Close()
+	seen, err := ovs.Observe(ctx, c.String("bridge"))
+	if err != nil {
+		return false, err
+	}
+	asking, cancel := context.WithTimeout(ctx, etcdTimeout)
+	defer cancel()
+	err = st.ActAs(asking, node, seen.Bridge.ExternalIDs[ovsdb.KeyHost])
+	away := overlay.IsKind(err, overlay.Unavailable) && c.Bool("force")
+	if away || overlay.IsKind(err, overlay.Conflict) || overlay.IsKind(err, overlay.Missing) {
+		warn(c, "nothing is removed from etcd: %v", err)
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// mayLeave refuses while containers use this host's networks: by etcd's records
+// of them, or, where the host has none, by the links that they hold.
+func mayLeave(ctx context.Context, c *cli.Context, st *store.Store, node string, ours bool, status agent.Status) error {
+	if ours {
+		view, err := st.List(ctx)
+		if err != nil {
+			return err
+		}
+		return inTheWay(view, node, status, containerNames(ctx, c, dockerNetworks(view, node)))
+	}
+	links, err := (&docker.HostLinks{}).List(ctx)
+	if err != nil {
+		return err
+	}
+	var held []string
+	for name, link := range links {
+		if !link.Waiting {
+			held = append(held, name)
+		}
+	}
+	if len(held) == 0 {
+		return nil
+	}
+	slices.Sort(held)
+	return overlay.Refuse(overlay.InUse, "this host", "stop them, or use --force to cut them off",
+		"%d containers still use its links: %s", len(held), strings.Join(held, ", "))
+}
+
+func warn(c *cli.Context, format string, args ...any) {
+	_, _ = fmt.Fprintf(c.App.ErrWriter, "ovsnet: "+format+"\n", args...)
 }
 
 func say(c *cli.Context, format string, args ...any) {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/ovsnet/ovsnet/tests/lab"
 )
 
@@ -46,18 +48,50 @@ func TestUninstall(t *testing.T) {
 		runContainer(t, h2, "web", "cut-off")
 		uninstalls(t, c, h2, "--force")
 	})
+	t.Run("--force while etcd is away", func(t *testing.T) {
+		comeBack(t, h2)
+		filter := []string{"OUTPUT", "-p", "tcp", "--dport", "2379", "-j", "DROP"}
+		run(t, h2, append([]string{"iptables", "-w", "-I"}, filter...)...)
+		refused(t, h2, []string{"etcd"}, "ovsnet", "uninstall")
+		run(t, h2, "ovsnet", "uninstall", "--force")
+		run(t, h2, append([]string{"iptables", "-w", "-D"}, filter...)...)
+		withoutDataPath(t, h2)
+	})
+	t.Run("a host under another's name", func(t *testing.T) {
+		createNetwork(t, []*lab.Host{h1}, "theirs", "--subnet", "10.82.0.0/24")
+		runContainer(t, h1, "theirs", "three")
+		restartAgent(t, h2, lab.AgentOptions{Args: []string{"--node", "h1"}}, false)
+		waitUnready(t, h2, `node "h1"`, "192.0.2.1")
+		lasting := func() map[string]string {
+			all := c.keys(t, "")
+			maps.DeleteFunc(all, func(key, _ string) bool { return strings.HasPrefix(key, "alive/") || strings.HasPrefix(key, "spaces/") })
+			return all
+		}
+		before := lasting()
+		run(t, h2, "ovsnet", "uninstall")
+		withoutDataPath(t, h2)
+		if diff := cmp.Diff(before, lasting()); diff != "" {
+			t.Errorf("it changed what the other host has in etcd: %s", diff)
+		}
+	})
 }
 
-// uninstalls holds that nothing of the host is left, on it or in etcd.
-func uninstalls(t *testing.T, c cluster, h *lab.Host, args ...string) {
+// withoutDataPath holds that the host has neither bridge nor links of ovsnet.
+func withoutDataPath(t *testing.T, h *lab.Host) {
 	t.Helper()
-	run(t, h, append([]string{"ovsnet", "uninstall"}, args...)...)
 	if code := exitCode(t, h, "ovs-vsctl", "br-exists", "br-ovsnet"); code != 2 {
 		t.Errorf("the bridge is still there: exit status %d", code)
 	}
 	if links := ownLinks(t, h); len(links) > 0 {
 		t.Errorf("links are left: %v", links)
 	}
+}
+
+// uninstalls holds that nothing of the host is left, on it or in etcd.
+func uninstalls(t *testing.T, c cluster, h *lab.Host, args ...string) {
+	t.Helper()
+	run(t, h, append([]string{"ovsnet", "uninstall"}, args...)...)
+	withoutDataPath(t, h)
 	all := c.keys(t, "")
 	for _, key := range slices.Sorted(maps.Keys(all)) {
 		if strings.HasPrefix(key, "spaces/") {
