@@ -28,12 +28,14 @@ type fakeHost struct {
 	resolved []netip.Addr
 	guarded  []string
 	// asked are the switch's and the filter's parts in the order of their use.
-	asked    []string
-	applies  int
-	dumps    int
-	standing Standing
-	stands   chan struct{}
-	refused  map[string]string
+	asked []string
+	// configured says that bridge and tunnel may be changed.
+	configured bool
+	applies    int
+	dumps      int
+	standing   Standing
+	stands     chan struct{}
+	refused    map[string]string
 	// stuck, when it is set, holds up who waits for etcd or for peers until it closes.
 	stuck chan struct{}
 }
@@ -110,8 +112,8 @@ func (h *fakeHost) Resolve(_ context.Context, addrs []netip.Addr) error {
 	return err
 }
 
-func (h *fakeHost) EnsureHost(context.Context) (HostIdentity, error) {
-	return HostIdentity{ID: "host-1", Cluster: "here"}, h.do("ensure", func() { h.tunnel = 1 })
+func (h *fakeHost) EnsureHost(_ context.Context, joined bool) (HostIdentity, error) {
+	return HostIdentity{ID: "host-1", Cluster: "here"}, h.do("ensure", func() { h.tunnel, h.configured = 1, joined })
 }
 
 func (h *fakeHost) Observe(context.Context) (o Observation, err error) {

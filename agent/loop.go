@@ -169,7 +169,7 @@ type round struct {
 // round brings bridge, ports and flows, in this order, to what is wanted.
 func (l *Loop) round(ctx context.Context, r *round) error {
 	if r.scope.ports || r.scope.full {
-		host, err := l.parts.Switch.EnsureHost(ctx)
+		host, err := l.parts.Switch.EnsureHost(ctx, l.view.Snapshot != nil)
 		if err != nil {
 			return fmt.Errorf("bridge and tunnel: %w", err)
 		}

@@ -72,8 +72,9 @@ type HostIdentity struct {
 // Switch is the host's OVS as far as OVSDB shows it.
 type Switch interface {
 	// EnsureHost makes bridge and tunnel port as configured and returns the
-	// identity that is remembered with the bridge.
-	EnsureHost(ctx context.Context) (HostIdentity, error)
+	// identity that is remembered with the bridge. Until the host has joined, what
+	// is there stays as it is: the cluster may refuse the configuration.
+	EnsureHost(ctx context.Context, joined bool) (HostIdentity, error)
 	// Ping returns nil once ovs-vswitchd has answered a question put to it now,
 	// and an error that says what is away when ctx ends before.
 	Ping(ctx context.Context) error

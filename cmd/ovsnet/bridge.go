@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/ovsnet/ovsnet/agent"
@@ -43,10 +44,11 @@ type bridge struct {
 	conflict error
 }
 
-// EnsureHost makes bridge and tunnel. The host ID is made once and remembered
-// with the bridge. A tunnel that cannot be made is not the bridge's failure:
+// EnsureHost makes bridge and tunnel; before the host has joined only what is
+// not there, since its containers' traffic goes through what is. The host ID is
+// made once and remembered with the bridge. A tunnel that cannot be made is not the bridge's failure:
 // Observe tells of it.
-func (b *bridge) EnsureHost(ctx context.Context) (agent.HostIdentity, error) {
+func (b *bridge) EnsureHost(ctx context.Context, joined bool) (agent.HostIdentity, error) {
 	seen, err := b.ovs.Observe(ctx, b.name)
 	if err != nil {
 		return agent.HostIdentity{}, err
@@ -59,8 +61,13 @@ func (b *bridge) EnsureHost(ctx context.Context) (agent.HostIdentity, error) {
 			b.identity.Cluster = seen.Bridge.ExternalIDs[ovsdb.KeyCluster]
 		}
 	}
-	if err := b.ensure(ctx); err != nil {
-		return agent.HostIdentity{}, err
+	if joined || seen.Bridge.ExternalIDs[ovsdb.KeyHost] == "" {
+		if err := b.ensure(ctx); err != nil {
+			return agent.HostIdentity{}, err
+		}
+	}
+	if !joined && slices.ContainsFunc(seen.Ports, func(p ovsdb.PortState) bool { return p.Name == b.port.Name }) {
+		return b.identity, nil
 	}
 	err = b.ovs.EnsureTunnel(ctx, b.name, ovsdb.Port{Name: b.port.Name, Type: b.port.Type, Options: b.port.Options})
 	b.conflict = nil

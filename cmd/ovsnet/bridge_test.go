@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/ovsnet/ovsnet/agent"
 	"github.com/ovsnet/ovsnet/overlay"
 	"github.com/ovsnet/ovsnet/ovsdb"
+	"github.com/ovsnet/ovsnet/tunnel"
 )
 
 // switchFake is an OVSDB with one bridge.
@@ -20,6 +22,8 @@ type switchFake struct {
 	tunnel  error
 	refused map[string]error
 	down    error
+	// changed are the parts that were made or changed.
+	changed []string
 }
 
 func (f *switchFake) Observe(context.Context, string) (ovsdb.Observation, error) { return f.seen, nil }
@@ -27,14 +31,18 @@ func (f *switchFake) EnsureBridge(_ context.Context, want ovsdb.Bridge) error {
 	if f.down != nil {
 		return f.down
 	}
+	f.changed = append(f.changed, want.Name)
 	if f.seen.Bridge.ExternalIDs == nil {
 		f.seen.Bridge.ExternalIDs = map[string]string{}
 	}
 	maps.Copy(f.seen.Bridge.ExternalIDs, want.ExternalIDs)
 	return nil
 }
-func (f *switchFake) Ping(context.Context) error                             { return f.down }
-func (f *switchFake) EnsureTunnel(context.Context, string, ovsdb.Port) error { return f.tunnel }
+func (f *switchFake) Ping(context.Context) error { return f.down }
+func (f *switchFake) EnsureTunnel(_ context.Context, _ string, want ovsdb.Port) error {
+	f.changed = append(f.changed, want.Name)
+	return f.tunnel
+}
 func (f *switchFake) EnsurePorts(context.Context, string, []ovsdb.Port) (map[string]error, error) {
 	return f.refused, nil
 }
@@ -50,7 +58,7 @@ func TestTunnelConflictIsTold(t *testing.T) {
 	f := &switchFake{tunnel: overlay.Refuse(overlay.Conflict, "port \"ovsnet-vxlan\"", "remove it", "bridge \"br0\" has one")}
 	b := &bridge{ovs: f, name: "br-ovsnet"}
 	told := func() string {
-		if _, err := b.EnsureHost(t.Context()); err != nil {
+		if _, err := b.EnsureHost(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
 		seen, err := b.Observe(t.Context())
@@ -67,8 +75,28 @@ func TestTunnelConflictIsTold(t *testing.T) {
 		t.Errorf("the tunnel's error is still %q", got)
 	}
 	f.tunnel = overlay.Refuse(overlay.Unavailable, "OVSDB", "", "away")
-	if _, err := b.EnsureHost(t.Context()); !overlay.IsKind(err, overlay.Unavailable) {
+	if _, err := b.EnsureHost(t.Context(), true); !overlay.IsKind(err, overlay.Unavailable) {
 		t.Errorf("EnsureHost with OVSDB away: %v", err)
+	}
+}
+
+// A configuration that the cluster may refuse changes no tunnel that carries traffic.
+func TestTunnelStaysUntilTheHostHasJoined(t *testing.T) {
+	f := remembering("m1", "c1")
+	f.seen.Ports = []ovsdb.PortState{{Name: "ovsnet-vxlan", Ofport: 1}}
+	b := &bridge{ovs: f, name: "br-ovsnet", datapath: "netdev", port: tunnel.PortSpec(netip.MustParseAddr("192.0.2.9"), 4789)}
+	for _, joined := range []bool{false, true} {
+		if _, err := b.EnsureHost(t.Context(), joined); err != nil {
+			t.Fatal(err)
+		}
+		if changed := len(f.changed) > 0; changed != joined {
+			t.Errorf("joined %t: changed %v", joined, f.changed)
+		}
+	}
+	empty := &switchFake{}
+	b = &bridge{ovs: empty, name: "br-ovsnet", port: b.port}
+	if _, err := b.EnsureHost(t.Context(), false); err != nil || len(empty.changed) != 2 {
+		t.Errorf("a host that has nothing: changed %v, %v; want bridge and tunnel", empty.changed, err)
 	}
 }
 
@@ -84,12 +112,12 @@ func TestRefusedPortIsItsEndpointsProblem(t *testing.T) {
 func TestClusterIsRemembered(t *testing.T) {
 	f := remembering("m1", "c1")
 	b := &bridge{ovs: f}
-	if got, err := b.EnsureHost(t.Context()); err != nil || got != (agent.HostIdentity{ID: "m1", Cluster: "c1"}) {
+	if got, err := b.EnsureHost(t.Context(), true); err != nil || got != (agent.HostIdentity{ID: "m1", Cluster: "c1"}) {
 		t.Errorf("the host is %+v, %v", got, err)
 	}
 	// Somebody removes the bridge: what it remembered comes back with it.
 	f.seen.Bridge.ExternalIDs = nil
-	got, err := b.EnsureHost(t.Context())
+	got, err := b.EnsureHost(t.Context(), true)
 	if want := map[string]string{ovsdb.KeyHost: "m1", ovsdb.KeyCluster: "c1"}; err != nil || got.Cluster != "c1" || !maps.Equal(f.seen.Bridge.ExternalIDs, want) {
 		t.Errorf("the host is %+v, %v; the bridge has %v", got, err, f.seen.Bridge.ExternalIDs)
 	}
@@ -102,7 +130,7 @@ func TestNewClusterIsTakenOnce(t *testing.T) {
 	b := &bridge{ovs: f, newCluster: true}
 	ensure := func(want string) {
 		t.Helper()
-		if got, err := b.EnsureHost(t.Context()); err != nil || got.ID != "m1" || got.Cluster != want {
+		if got, err := b.EnsureHost(t.Context(), true); err != nil || got.ID != "m1" || got.Cluster != want {
 			t.Errorf("the host is %+v, %v; want cluster %q", got, err, want)
 		}
 	}

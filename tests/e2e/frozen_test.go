@@ -25,6 +25,7 @@ func TestFrozen(t *testing.T) {
 		run  func(*testing.T, pair, lab.AgentOptions)
 	}{
 		{"its agent is started under a wrong name", testWrongName},
+		{"its agent is started with another host's address", testWrongVTEP},
 		{"its etcd was emptied", testEmptiedEtcd},
 		{"its etcd came up without its data", testLostEtcd},
 	} {
@@ -74,6 +75,20 @@ func testWrongName(t *testing.T, p pair, o lab.AgentOptions) {
 	before := lines(installed(t, h))
 	restartAgent(t, h, lab.AgentOptions{Args: append(slices.Clone(o.Args), "--node", "h9")}, false)
 	p.frozen(t, h, before, "192.0.2.2", `"h2"`)
+	restartAgent(t, h, o, true)
+}
+
+// testWrongVTEP: the address is one that another host has claimed, so the tunnel keeps the one it has.
+func testWrongVTEP(t *testing.T, p pair, o lab.AgentOptions) {
+	h := p.lab.Host(2)
+	before := lines(installed(t, h))
+	const claimed = "192.0.2.77"
+	p.etcd.put(t, "vteps/"+claimed, `{"v":1,"node":"h7"}`)
+	run(t, h, "ip", "addr", "add", claimed+"/32", "dev", underlayLink(p.lab))
+	restartAgent(t, h, lab.AgentOptions{Args: append(slices.Clone(o.Args), "--vtep", claimed)}, false)
+	p.frozen(t, h, before, claimed, `"h7"`)
+	p.etcd.remove(t, "vteps/"+claimed)
+	run(t, h, "ip", "addr", "del", claimed+"/32", "dev", underlayLink(p.lab))
 	restartAgent(t, h, o, true)
 }
 

@@ -101,13 +101,18 @@ func testNameTaken(t *testing.T, l *lab.Lab) {
 	}
 }
 
+// underlayLink is the link that has a host's VTEP address.
+func underlayLink(l *lab.Lab) string {
+	if l.Plan.Datapath == lab.Netdev {
+		return "br-phy"
+	}
+	return "eth0"
+}
+
 // testVTEPTaken starts h2's agent with the address of h3, which it has on a link for a while.
 func testVTEPTaken(t *testing.T, l *lab.Lab) {
 	h := l.Host(2)
-	link := "eth0"
-	if l.Plan.Datapath == lab.Netdev {
-		link = "br-phy"
-	}
+	link := underlayLink(l)
 	run(t, h, "ip", "addr", "add", "192.0.2.3/32", "dev", link)
 	restartAgent(t, h, lab.AgentOptions{Args: []string{"--vtep", "192.0.2.3"}}, false)
 	waitUnready(t, h, "192.0.2.3", `"h3"`)
