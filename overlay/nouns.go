@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -192,6 +193,40 @@ func (n Network) Validate() error {
 		}
 	}
 	return nil
+}
+
+// CheckUnderlay refuses a network that the cluster's hosts could not use: one
+// whose subnet has a host's VTEP address (Conflict), or whose MTU is above what
+// the underlay of every host carries (Invalid). Without hosts nothing is refused.
+func (n Network) CheckUnderlay(nodes iter.Seq[Node]) error {
+	object := "network \"" + n.Name + "\""
+	hosts, largest := 0, 0
+	for node := range nodes {
+		hosts, largest = hosts+1, max(largest, node.MTU)
+		for _, vtep := range node.VTEPs {
+			for _, s := range n.Subnets {
+				if s.Prefix.Contains(vtep.Unmap()) {
+					return Refuse(Conflict, object, "choose a subnet that the underlay does not use", "subnet %s has the VTEP address %s of node %q", s.Prefix, vtep, node.Name)
+				}
+			}
+		}
+	}
+	if hosts > 0 && n.MTU > largest {
+		return Refuse(Invalid, object, "choose a smaller MTU, or raise that of the underlay", "MTU %d is above %d, the most that any host's underlay carries", n.MTU, largest)
+	}
+	return nil
+}
+
+// SmallestMTU is the largest network MTU, in bytes, that every one of the hosts
+// carries; 0 without hosts.
+func SmallestMTU(nodes iter.Seq[Node]) int {
+	smallest := 0
+	for node := range nodes {
+		if smallest == 0 || node.MTU < smallest {
+			smallest = node.MTU
+		}
+	}
+	return smallest
 }
 
 // oneOfEachFamily reports whether the subnets are one of IPv4 and, after it, at

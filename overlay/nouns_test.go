@@ -12,6 +12,46 @@ import (
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
+func TestSmallestMTU(t *testing.T) {
+	for want, nodes := range map[int][]overlay.Node{0: nil, 1450: {{MTU: 1450}}, 1350: {{MTU: 1450}, {MTU: 1350}, {MTU: 8950}}} {
+		if got := overlay.SmallestMTU(slices.Values(nodes)); got != want {
+			t.Errorf("%v: %d, want %d", nodes, got, want)
+		}
+	}
+}
+
+func TestCheckUnderlay(t *testing.T) {
+	nodes := []overlay.Node{
+		{Name: "h1", MTU: 1450, VTEPs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}},
+		{Name: "h2", MTU: 8950, VTEPs: []netip.Addr{netip.MustParseAddr("::ffff:198.51.100.2")}},
+	}
+	for name, tt := range map[string]struct {
+		subnet string
+		mtu    int
+		nodes  []overlay.Node
+		says   []string
+	}{
+		"fits":                 {"10.1.0.0/24", 1450, nodes, nil},
+		"fits one host":        {"10.1.0.0/24", 8950, nodes, nil},
+		"above every underlay": {"10.1.0.0/24", 8951, nodes, []string{`network "n"`, "8951", "8950"}},
+		"on the underlay":      {"192.0.2.0/24", 1450, nodes, []string{"192.0.2.1", `"h1"`}},
+		"on a mapped address":  {"198.51.100.0/24", 1450, nodes, []string{"198.51.100.2", `"h2"`}},
+		"no host yet":          {"192.0.2.0/24", 9000, nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := overlay.Network{Name: "n", MTU: tt.mtu, Subnets: []overlay.Subnet{{Prefix: netip.MustParsePrefix(tt.subnet)}}}.CheckUnderlay(slices.Values(tt.nodes))
+			if (err != nil) != (tt.says != nil) {
+				t.Fatalf("%v, want %q", err, tt.says)
+			}
+			for _, word := range tt.says {
+				if !strings.Contains(err.Error(), word) {
+					t.Errorf("%q is not in: %v", word, err)
+				}
+			}
+		})
+	}
+}
+
 func TestValidateName(t *testing.T) {
 	for _, name := range []string{"a", "web", "Web-1_a.b", "9", strings.Repeat("x", 63)} {
 		if err := overlay.ValidateName("network", name); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -78,7 +79,7 @@ func networkCommand() *cli.Command {
 					&cli.StringFlag{Name: "subnet", Usage: "IPv4 `SUBNET`, which must be given"},
 					&cli.StringFlag{Name: "gateway", Usage: "gateway `ADDRESS`; the first of the subnet if left out"},
 					&cli.UintFlag{Name: "vni", Usage: "VXLAN network identifier `N`, 1 to 16777215; chosen if left out"},
-					&cli.IntFlag{Name: "mtu", Usage: "MTU of the containers' links", Value: 1450},
+					&cli.IntFlag{Name: "mtu", Usage: "MTU of the containers' links; if left out what every host's underlay carries, or 1450 without hosts"},
 					&cli.BoolFlag{Name: "internal", Usage: "no way out of the overlay through the hosts"},
 					&cli.BoolFlag{Name: "default-space", Usage: "claim the subnet in the default address space, so that Docker hosts join by naming the subnet alone"},
 				),
@@ -156,6 +157,16 @@ func createNetwork(ctx context.Context, c *cli.Context, s *store.Store) error {
 		return err
 	}
 	n.Subnets = []overlay.Subnet{subnet}
+	view, err := s.List(ctx)
+	if err != nil {
+		return err
+	}
+	if !c.IsSet("mtu") {
+		n.MTU = cmp.Or(overlay.SmallestMTU(view.Snapshot.Nodes()), 1450)
+	}
+	if err := n.CheckUnderlay(view.Snapshot.Nodes()); err != nil {
+		return err
+	}
 	made, err := s.CreateNetwork(ctx, n)
 	if err != nil {
 		return err

@@ -69,6 +69,8 @@ func badOptions() []refusal {
 		{"VNI taken", createArgs("bad", "--subnet", "10.43.0.0/24", "-o", vni+"=4096"), []string{`network "bad"`, "has VNI 4096", "choose another VNI"}},
 		{"VNI taken, by the CLI", []string{"ovsnet", "network", "create", "bad", "--subnet", "10.43.0.0/24", "--vni", "4096"}, []string{`network "bad"`, "has VNI 4096", "choose another VNI"}},
 		{"VNI out of range, by the CLI", []string{"ovsnet", "network", "create", "bad", "--subnet", "10.43.0.0/24", "--vni", "16777216"}, []string{`network "bad"`, "VNI 16777216 is out of range", "1 to 16777215"}},
+		{"MTU above every underlay, by the CLI", []string{"ovsnet", "network", "create", "bad", "--subnet", "10.43.0.0/24", "--mtu", "1451"}, []string{`network "bad"`, "MTU 1451 is above 1450"}},
+		{"subnet of the underlay, by the CLI", []string{"ovsnet", "network", "create", "bad", "--subnet", "192.0.2.0/25"}, []string{`network "bad"`, "VTEP address 192.0.2.1", `"h1"`}},
 		{"MTU out of range, by the CLI", []string{"ovsnet", "network", "create", "bad", "--subnet", "10.43.0.0/24", "--mtu", "67"}, []string{`network "bad"`, "MTU 67 is out of range", "68"}},
 		{"MTU above the underlay's", createArgs("bad", "--subnet", "10.43.0.0/24", "-o", mtu+"=1451"), []string{mtu + "=1451", "1450"}},
 		{"unknown -o", createArgs("bad", "--subnet", "10.43.0.0/24", "-o", "ovsnet.vnii=3", "-o", "parent=eth0"), []string{"ovsnet.vnii", "parent", "unknown option", "the known ones are", "ovsnet.network", vni, mtu}},
