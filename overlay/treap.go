@@ -10,10 +10,12 @@ type treap[V any] struct {
 	size int
 }
 
+// treapNode is small, because an edit copies all of them on the way to its key;
+// what it holds is never copied.
 type treapNode[V any] struct {
 	key         string
 	priority    uint64
-	value       V
+	value       *V
 	left, right *treapNode[V]
 }
 
@@ -37,7 +39,7 @@ func (t treap[V]) get(key string) (V, bool) {
 	for n := t.root; n != nil; {
 		switch {
 		case key == n.key:
-			return n.value, true
+			return *n.value, true
 		case key < n.key:
 			n = n.left
 		default:
@@ -54,7 +56,7 @@ func (t treap[V]) set(key string, value V) treap[V] {
 	if !had {
 		size++
 	}
-	return treap[V]{root: insert(t.root, &treapNode[V]{key: key, priority: priorityOf(key), value: value}), size: size}
+	return treap[V]{root: insert(t.root, &treapNode[V]{key: key, priority: priorityOf(key), value: &value}), size: size}
 }
 
 func (t treap[V]) without(key string) treap[V] {
@@ -70,7 +72,7 @@ func (t treap[V]) all() iter.Seq2[string, V] {
 }
 
 func walk[V any](n *treapNode[V], yield func(string, V) bool) bool {
-	return n == nil || walk(n.left, yield) && yield(n.key, n.value) && walk(n.right, yield)
+	return n == nil || walk(n.left, yield) && yield(n.key, *n.value) && walk(n.right, yield)
 }
 
 func insert[V any](n, fresh *treapNode[V]) *treapNode[V] {
@@ -153,17 +155,17 @@ func diffNodes[V any](a, b *treapNode[V], same func(x, y V) bool, emit func(key 
 	case a == nil || b != nil && a.key != b.key && b.above(a.key, a.priority):
 		below, above := split(a, b.key)
 		diffNodes(below, b.left, same, emit)
-		emit(b.key, nil, &b.value)
+		emit(b.key, nil, b.value)
 		diffNodes(above, b.right, same, emit)
 	case b == nil || a.key != b.key:
 		below, above := split(b, a.key)
 		diffNodes(a.left, below, same, emit)
-		emit(a.key, &a.value, nil)
+		emit(a.key, a.value, nil)
 		diffNodes(a.right, above, same, emit)
 	default:
 		diffNodes(a.left, b.left, same, emit)
-		if !same(a.value, b.value) {
-			emit(a.key, &a.value, &b.value)
+		if a.value != b.value && !same(*a.value, *b.value) {
+			emit(a.key, a.value, b.value)
 		}
 		diffNodes(a.right, b.right, same, emit)
 	}

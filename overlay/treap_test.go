@@ -15,7 +15,7 @@ func shape(n *treapNode[int]) string {
 	if n == nil {
 		return "."
 	}
-	return fmt.Sprintf("(%s %q=%d %s)", shape(n.left), n.key, n.value, shape(n.right))
+	return fmt.Sprintf("(%s %q=%d %s)", shape(n.left), n.key, *n.value, shape(n.right))
 }
 
 // fresh builds the treap of a model in a drawn order.

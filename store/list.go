@@ -27,7 +27,7 @@ func (s *Store) List(ctx context.Context) (View, error) {
 		edit := a.snapshot.Edit()
 		var rev int64
 		for _, prefix := range []string{nodesPrefix, alivePrefix, networksPrefix, attachmentsPrefix, endpointsPrefix} {
-			if rev, err = s.each(ctx, prefix, rev, func(kv *mvccpb.KeyValue) { a.set(edit, kv) }); err != nil {
+			if rev, err = s.each(ctx, prefix, rev, func(kv *mvccpb.KeyValue) { a.set(edit, string(kv.Key), kv) }); err != nil {
 				return err
 			}
 		}

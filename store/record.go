@@ -61,6 +61,28 @@ func decode[T any](data []byte) (record[T], error) {
 	return r, nil
 }
 
+// readValue reads a record's value alone, for those who will not write it: at
+// the start of an agent that is a hundred thousand times.
+func readValue[T any](data []byte) (T, error) {
+	var value T
+	var head struct {
+		Format *int `json:"v"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return value, fmt.Errorf("not a JSON object with a format version: %w", err)
+	}
+	if head.Format == nil {
+		return value, errors.New("it has no format version")
+	}
+	if *head.Format != format {
+		return value, &formatError{version: *head.Format}
+	}
+	if err := json.Unmarshal(data, &value); err != nil {
+		return value, fmt.Errorf("not the right fields: %w", err)
+	}
+	return value, nil
+}
+
 // encode writes a record with all the fields that it was read with.
 func (r record[T]) encode() (string, error) {
 	data, err := json.Marshal(r.value)
@@ -125,9 +147,23 @@ func parse[T any](kv *mvccpb.KeyValue) (item[T], error) {
 	if i.record, err = decode[T](kv.Value); err == nil {
 		err = check(i.key, any(&i.value))
 	}
-	if err != nil {
-		return i, &overlay.Refusal{Kind: overlay.Conflict, Object: "etcd key " + i.key, Cause: "its value cannot be read",
-			Remedy: "look at it with etcdctl get, and delete it if nothing else wrote it on purpose", Err: err}
+	return i, unreadable(i.key, err)
+}
+
+// parseValue is parse for those who will not write the record.
+func parseValue[T any](key string, kv *mvccpb.KeyValue) (T, error) {
+	value, err := readValue[T](kv.Value)
+	if err == nil {
+		err = check(key, any(&value))
 	}
-	return i, nil
+	return value, unreadable(key, err)
+}
+
+// unreadable says which key an error is about, and what to do.
+func unreadable(key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &overlay.Refusal{Kind: overlay.Conflict, Object: "etcd key " + key, Cause: "its value cannot be read",
+		Remedy: "look at it with etcdctl get, and delete it if nothing else wrote it on purpose", Err: err}
 }

@@ -135,7 +135,7 @@ func FuzzRecord(f *testing.F) {
 		claimedPools([]*mvccpb.KeyValue{kv})
 		a := newAssembly()
 		edit := a.snapshot.Edit()
-		a.set(edit, kv)
+		a.set(edit, string(kv.Key), kv)
 		a.unset(edit, key)
 		if changes := overlay.Diff(a.snapshot, edit.Snapshot()); !changes.Empty() || len(a.alive)+len(a.problems) > 0 {
 			t.Errorf("%s stays after its removal: %+v, problems %v", key, changes, a.problems)

@@ -69,8 +69,7 @@ func (a *assembly) view(connected bool, since time.Time) View {
 // set takes a record; one that cannot be used becomes a problem, and what its
 // key held before is gone, except when a newer build wrote it: what that means
 // this build cannot know, and flows must not follow from its ignorance.
-func (a *assembly) set(edit *overlay.Editor, kv *mvccpb.KeyValue) {
-	key := string(kv.Key)
+func (a *assembly) set(edit *overlay.Editor, key string, kv *mvccpb.KeyValue) {
 	if err := a.accept(edit, key, kv); err != nil {
 		var other *formatError
 		if !errors.As(err, &other) {
@@ -85,28 +84,44 @@ func (a *assembly) set(edit *overlay.Editor, kv *mvccpb.KeyValue) {
 func (a *assembly) accept(edit *overlay.Editor, key string, kv *mvccpb.KeyValue) error {
 	switch {
 	case key == schemaKey:
-		return accept(kv, func(s schemaRecord) { a.cluster = s.Cluster })
+		return accept(key, kv, func(s schemaRecord) { a.cluster = s.Cluster })
 	case strings.HasPrefix(key, nodesPrefix):
-		return accept(kv, func(n nodeRecord) { n.Revision = kv.ModRevision; edit.SetNode(n.Node) })
+		return accept(key, kv, func(n nodeRecord) { n.Revision = kv.ModRevision; edit.SetNode(n.Node) })
 	case strings.HasPrefix(key, networksPrefix):
-		return accept(kv, func(n overlay.Network) { n.Revision = kv.ModRevision; edit.SetNetwork(n) })
+		return accept(key, kv, func(n overlay.Network) { n.Revision = kv.ModRevision; edit.SetNetwork(n) })
 	case strings.HasPrefix(key, attachmentsPrefix):
-		return accept(kv, func(at overlay.Attachment) { at.Revision = kv.ModRevision; edit.SetAttachment(at) })
+		return accept(key, kv, func(at overlay.Attachment) { at.Revision = kv.ModRevision; edit.SetAttachment(at) })
 	case strings.HasPrefix(key, endpointsPrefix):
-		return accept(kv, func(e overlay.Endpoint) { e.Revision = kv.ModRevision; edit.SetEndpoint(e) })
+		return accept(key, kv, func(e overlay.Endpoint) {
+			e.Revision = kv.ModRevision
+			a.share(key, &e)
+			edit.SetEndpoint(e)
+		})
 	case strings.HasPrefix(key, alivePrefix):
-		return accept(kv, func(alive Alive) { a.ownAlive()[tail(alivePrefix, key)] = alive })
+		return accept(key, kv, func(alive Alive) { a.ownAlive()[tail(alivePrefix, key)] = alive })
 	}
 	return nil
 }
 
 // accept hands a record over if it can be used.
-func accept[T any](kv *mvccpb.KeyValue, use func(T)) error {
-	found, err := parse[T](kv)
+func accept[T any](key string, kv *mvccpb.KeyValue, use func(T)) error {
+	value, err := parseValue[T](key, kv)
 	if err == nil {
-		use(found.value)
+		use(value)
 	}
 	return err
+}
+
+// share gives an endpoint the strings that are there already, of its key, its
+// network and its node, in place of its own: there are many endpoints.
+func (a *assembly) share(key string, e *overlay.Endpoint) {
+	e.ID = key[len(key)-len(e.ID):]
+	if n, known := a.snapshot.Network(e.Network); known {
+		e.Network = n.ID
+	}
+	if n, known := a.snapshot.Node(e.Node); known {
+		e.Node = n.Name
+	}
 }
 
 // unset forgets what was under the key.

@@ -16,14 +16,14 @@ func BenchmarkEndpoint(b *testing.B) {
 	}
 	edit := a.snapshot.Edit()
 	for i := range 10000 {
-		a.set(edit, record(i))
+		a.set(edit, endpointKey("n1", fmt.Sprintf("e%d", i)), record(i))
 	}
 	a.snapshot = edit.Snapshot()
 	kv := record(77)
 	b.ReportAllocs()
 	for b.Loop() {
 		edit := a.snapshot.Edit()
-		a.set(edit, kv)
+		a.set(edit, string(kv.Key), kv)
 		a.snapshot = edit.Snapshot()
 	}
 	if len(a.problems) > 0 {

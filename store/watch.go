@@ -289,10 +289,17 @@ func (w *Watcher) catchUp(ctx context.Context) {
 
 // takeList applies the difference between what is known and a whole list.
 func (w *Watcher) takeList(edit *overlay.Editor, f *feed, found []*mvccpb.KeyValue) (changed bool) {
-	present := make(map[string]bool, len(found))
-	for _, kv := range found {
-		present[string(kv.Key)] = true
+	first := len(f.known) == 0
+	present := map[string]bool{}
+	for i, kv := range found {
+		if !first {
+			present[string(kv.Key)] = true
+		}
 		changed = w.takeEvent(edit, f, kv, false) || changed
+		found[i] = nil // it may be large, and goes as it is read
+	}
+	if first {
+		return changed // nothing was there that could be gone
 	}
 	for key := range f.known {
 		if !present[key] {
@@ -317,7 +324,7 @@ func (w *Watcher) takeEvent(edit *overlay.Editor, f *feed, kv *mvccpb.KeyValue, 
 		w.state.unset(edit, key)
 	default:
 		f.known[key] = kv.ModRevision
-		w.state.set(edit, kv)
+		w.state.set(edit, key, kv)
 	}
 	return true
 }

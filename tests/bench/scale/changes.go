@@ -37,9 +37,11 @@ type laboratory struct {
 	next int
 }
 
-// fresh gives that many endpoints that never were, in a network of the measured host's.
-func (l *laboratory) fresh(count int) ([]subject, []string) {
-	subjects := l.fleet.subjects(0, firstMeasured+l.next, firstMeasured+l.next+count)
+// fresh gives that many endpoints that never were, in the first network, which the measured host is in.
+func (l *laboratory) fresh(count int) ([]subject, []string) { return l.freshIn(0, count) }
+
+func (l *laboratory) freshIn(network, count int) ([]subject, []string) {
+	subjects := l.fleet.subjects(network, firstMeasured+l.next, firstMeasured+l.next+count)
 	l.next += count
 	macs := make([]string, count)
 	for i, s := range subjects {
@@ -142,3 +144,37 @@ func (l *laboratory) usage() ([3]usage, error) {
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// elsewhereChanges is how many changes of another network are measured.
+const elsewhereChanges = 2000
+
+// elsewhere measures what changes of a network without an endpoint on the measured host cost there, in milliseconds
+// of processor time for each. That all have passed by is known when one of the host's own networks, made last, came.
+func (l *laboratory) elsewhere(ctx context.Context, network int) (float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, changesPatience)
+	defer cancel()
+	before, err := l.usage()
+	if err != nil {
+		return 0, err
+	}
+	others, _ := l.freshIn(network, elsewhereChanges)
+	for i := range others {
+		if err := l.fleet.write(ctx, others[i:i+1], true); err != nil {
+			return 0, err
+		}
+	}
+	own, macs := l.fresh(1)
+	if err := l.fleet.write(ctx, own, true); err != nil {
+		return 0, err
+	}
+	if _, err := l.monitor.await(ctx, macs, true); err != nil {
+		return 0, err
+	}
+	after, err := l.usage()
+	if err != nil {
+		return 0, err
+	}
+	l.monitor.forget()
+	spent := after[0].CPU - before[0].CPU + after[1].CPU - before[1].CPU
+	return ms(spent) / elsewhereChanges, l.fleet.removeAll(ctx, append(others, own...))
+}

@@ -160,6 +160,23 @@ func (h *host) restart(ctx context.Context, empty bool, revision int64) (time.Du
 	return time.Since(began), err
 }
 
+// flows counts the flows that OVS has; it is an error if the agent speaks of another number.
+func (h *host) flows(ctx context.Context) (int, error) {
+	text, err := h.Run(ctx, "ovs-ofctl", "-O", "OpenFlow15", "dump-aggregate", bridge)
+	if err != nil {
+		return 0, err
+	}
+	_, count, _ := strings.Cut(text, "flow_count=")
+	there, err := strconv.Atoi(strings.TrimSpace(count))
+	if err != nil {
+		return 0, fmt.Errorf("count the flows in %q: %w", text, err)
+	}
+	if wanted := h.status(ctx).Flows; there != wanted {
+		return 0, fmt.Errorf("OVS has %d flows and the agent says %d", there, wanted)
+	}
+	return there, nil
+}
+
 // usage is what a process has used up to now, and its memory.
 type usage struct {
 	// CPU is user and system time.

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -22,27 +23,18 @@ import (
 	"github.com/ovsnet/ovsnet/tests/lab"
 )
 
-// scenario is one size of the cluster; Members is in how many networks the measured host has an endpoint.
-type scenario struct{ Nodes, Endpoints, Networks, Members int }
-
-// parseScenarios reads NODES:ENDPOINTS:NETWORKS:MEMBERS,...
-func parseScenarios(text string) ([]scenario, error) {
-	var list []scenario
-	for part := range strings.SplitSeq(text, ",") {
-		var s scenario
-		if _, err := fmt.Sscanf(part, "%d:%d:%d:%d", &s.Nodes, &s.Endpoints, &s.Networks, &s.Members); err != nil {
-			return nil, fmt.Errorf("scenario %q: write NODES:ENDPOINTS:NETWORKS:MEMBERS: %w", part, err)
-		}
-		list = append(list, s)
-	}
-	return list, nil
-}
-
 const (
 	labName    = "bench-scale"
 	etcdURL    = "https://192.0.2.1:2379"
 	upPatience = 2 * time.Minute
 	patience   = 10 * time.Minute
+	// defaultSizes let one thing grow at a time: endpoints, networks, memberships.
+	defaultSizes = "10:100:1:1,10:1000:1:1,100:10000:1:1,1000:100000:1:1;" +
+		"1000:1000:100:1;1000:10000:100:1;1000:100000:100:1;1000:100000:1000:1;1000:100000:100:10"
+	// watchedSize is the cluster that simulated agents watch.
+	watchedSize = "100:1000:1:1"
+	// watchedChanges is how many changes they are waited for.
+	watchedChanges = 50
 )
 
 func main() {
@@ -57,32 +49,39 @@ func main() {
 
 func run(ctx context.Context) error {
 	bin := flag.String("bin", "bin", "where ovsnet and ovsnet-lab are")
-	sizes := flag.String("sizes", "10:1000:1:1,100:10000:1:1,1000:100000:1:1", "NODES:ENDPOINTS:NETWORKS:MEMBERS,..., none smaller than the one before")
+	sizes := flag.String("sizes", defaultSizes, "NODES:ENDPOINTS:NETWORKS:MEMBERSHIPS,..., none smaller than the one before; a semicolon begins a new lab")
 	agents := flag.String("agents", "", "numbers of simulated agents that watch one etcd, with commas")
-	data := flag.String("o", "", "file for the figures as JSON")
-	inside := flag.Bool("inside", false, "measure in the lab that is up (what the program calls itself with)")
+	data := flag.String("o", "scale.json", "file for the figures as JSON, written anew after each row")
+	inside := flag.Bool("inside", false, "measure in the lab that is up, and add to the file (what the program calls itself with)")
 	flag.Parse()
 	if *inside {
 		return measure(ctx, *sizes, *agents, *data)
 	}
-	o := lab.Options{Name: labName, NoDocker: true, Binaries: lab.BinariesIn(*bin), Progress: os.Stderr}
-	return inLab(ctx, o, func(l *lab.Lab) error {
-		ns, err := l.Host(1).NetNS()
-		if err != nil {
+	report := Report{At: time.Now().UTC(), Machine: machine()}
+	if err := report.write(*data); err != nil {
+		return err
+	}
+	for group := range strings.SplitSeq(*sizes, ";") {
+		if err := inLab(ctx, *bin, "-sizes", group, "-o", *data); err != nil {
 			return err
 		}
-		self, err := os.Executable()
-		if err != nil {
-			return fmt.Errorf("find this program: %w", err)
+	}
+	if *agents != "" {
+		if err := inLab(ctx, *bin, "-sizes", watchedSize, "-agents", *agents, "-o", *data); err != nil {
+			return err
 		}
-		cmd := exec.CommandContext(ctx, "nsenter", append([]string{"--net=" + ns, self, "-inside"}, os.Args[1:]...)...)
-		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-		return cmd.Run()
-	})
+	}
+	if err := report.read(*data); err != nil {
+		return err
+	}
+	return report.print(os.Stdout)
 }
 
-// inLab runs do in a lab that is gone afterwards.
-func inLab(ctx context.Context, o lab.Options, do func(*lab.Lab) error) error {
+// inLab runs this program, with those arguments, in a lab that is gone afterwards.
+func inLab(ctx context.Context, bin string, arguments ...string) error {
+	// The lab's own agents log for debugging, which users' do not.
+	quiet := lab.AgentOptions{Args: []string{"--log-level", "info"}}
+	o := lab.Options{Name: labName, NoDocker: true, Binaries: lab.BinariesIn(bin), Agents: map[string]lab.AgentOptions{"h1": quiet, "h2": quiet}}
 	upCtx, cancel := context.WithTimeout(ctx, upPatience)
 	defer cancel()
 	if err := lab.Down(upCtx, o.StateDir, o.Name, nil); err != nil {
@@ -92,10 +91,28 @@ func inLab(ctx context.Context, o lab.Options, do func(*lab.Lab) error) error {
 	if err != nil {
 		return err
 	}
-	err = do(l)
+	err = within(ctx, l.Host(1), arguments)
 	downCtx, done := context.WithTimeout(context.WithoutCancel(ctx), upPatience)
 	defer done()
 	return errors.Join(err, l.Down(downCtx))
+}
+
+// within runs this program in the host's network namespace.
+func within(ctx context.Context, h *lab.Host, arguments []string) error {
+	ns, err := h.NetNS()
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, "nsenter", append([]string{"--net=" + ns, self, "-inside"}, arguments...)...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	// It gets the time to say what it has.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = upPatience
+	return cmd.Run()
 }
 
 // measure runs in h1's network namespace.
@@ -106,113 +123,77 @@ func measure(ctx context.Context, sizes, agents, data string) error {
 	if err != nil {
 		return err
 	}
+	var report Report
+	if err := report.read(data); err != nil {
+		return err
+	}
 	l, err := lab.Open("", labName)
 	if err != nil {
 		return err
 	}
 	config := etcdConfig(l.Host(1))
-	s, err := store.Open(config)
+	place, done, err := newLaboratory(ctx, l, config)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = s.Close() }()
-	raw, err := connect(config)
-	if err != nil {
-		return err
+	defer done()
+	if agents != "" {
+		return place.watchers(ctx, config, scenarios[0], agents, &report, data)
 	}
-	defer func() { _ = raw.Close() }()
-	measured := &host{Host: l.Host(2), members: map[int]bool{}}
-	if _, err := measured.Run(ctx, "ip", "netns", "add", attic); err != nil {
-		return err
-	}
-	place := &laboratory{fleet: newFleet(s, raw), host: measured, etcd: l.Host(1)}
-	report := Report{At: time.Now().UTC(), Machine: machine()}
 	for i, size := range scenarios {
 		row, err := place.row(ctx, size, i == 0)
 		if err != nil {
-			return errors.Join(err, report.print(os.Stdout))
+			return err
 		}
 		report.Rows = append(report.Rows, row)
-	}
-	for part := range strings.SplitSeq(agents, ",") {
-		var count int
-		if _, err := fmt.Sscan(part, &count); err != nil {
-			continue
-		}
-		fmt.Fprintf(os.Stderr, "%d agents that watch\n", count)
-		w, err := place.watching(ctx, config, count, 50)
-		if err != nil {
-			return errors.Join(err, report.print(os.Stdout))
-		}
-		report.Watching = append(report.Watching, w)
-	}
-	if data != "" {
 		if err := report.write(data); err != nil {
 			return err
 		}
 	}
-	return report.print(os.Stdout)
+	return nil
 }
 
-// row measures one size of the cluster.
-func (l *laboratory) row(ctx context.Context, s scenario, first bool) (Row, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	fmt.Fprintf(os.Stderr, "%d nodes, %d endpoints, %d networks\n", s.Nodes, s.Endpoints, s.Networks)
-	if err := l.fleet.grow(ctx, s); err != nil {
-		return Row{}, err
-	}
-	if first {
-		if err := l.fleet.check(ctx); err != nil {
-			return Row{}, err
-		}
-	}
-	for n := range s.Members {
-		if err := l.host.join(ctx, n, l.fleet.networks[n]); err != nil {
-			return Row{}, err
-		}
-	}
-	row := Row{Nodes: s.Nodes, Endpoints: s.Endpoints, Networks: s.Networks, Members: len(l.host.members)}
-	status, err := l.fleet.raw.Status(ctx, etcdURL)
+// newLaboratory connects to the lab. The function that comes back disconnects.
+func newLaboratory(ctx context.Context, l *lab.Lab, config store.Config) (*laboratory, func(), error) {
+	s, err := store.Open(config)
 	if err != nil {
-		return Row{}, fmt.Errorf("ask etcd how large it is: %w", err)
+		return nil, nil, err
 	}
-	row.EtcdBytes = float64(status.DbSizeInUse) / (1 << 20)
-	for _, start := range []struct {
-		empty bool
-		into  *float64
-	}{{true, &row.Cold}, {false, &row.Warm}} {
-		took, err := l.host.restart(ctx, start.empty, status.Header.Revision)
-		if err != nil {
-			return Row{}, err
-		}
-		*start.into = took.Seconds()
-		if start.empty {
-			if err := l.memory(&row); err != nil {
-				return Row{}, err
-			}
-		}
+	raw, err := connect(config)
+	if err != nil {
+		_ = s.Close()
+		return nil, nil, err
 	}
-	row.Flows = l.host.status(ctx).Flows
-	if l.monitor, err = watch(ctx, l.host); err != nil {
-		return Row{}, err
+	measured := &host{Host: l.Host(2), members: map[int]bool{}}
+	if _, err := measured.Run(ctx, "ip", "netns", "add", attic); err != nil {
+		_, _ = s.Close(), raw.Close()
+		return nil, nil, err
 	}
-	defer l.monitor.stop()
-	for _, kind := range []struct{ rate, count int }{{0, 50}, {100, 200}, {300, 600}, {1000, 1000}, {2000, 2000}} {
-		c, err := l.changes(ctx, kind.rate, kind.count)
-		if err != nil {
-			return Row{}, err
-		}
-		row.Changes = append(row.Changes, c)
-	}
-	return row, nil
+	return &laboratory{fleet: newFleet(s, raw), host: measured, etcd: l.Host(1)}, func() { _, _ = s.Close(), raw.Close() }, nil
 }
 
-// memory is that of the agent and of ovs-vswitchd now.
-func (l *laboratory) memory(row *Row) error {
-	all, err := l.usage()
-	row.AgentRSS, row.AgentPeak, row.SwitchRSS = all[0].RSS, all[0].Peak, all[1].RSS
-	return err
+// watchers measures those numbers of simulated agents.
+func (l *laboratory) watchers(ctx context.Context, config store.Config, s scenario, agents string, report *Report, data string) error {
+	if err := l.fleet.grow(ctx, s); err != nil {
+		return err
+	}
+	for part := range strings.SplitSeq(agents, ",") {
+		count, err := strconv.Atoi(part)
+		if err != nil {
+			return fmt.Errorf("-agents: %w", err)
+		}
+		fmt.Fprintf(os.Stderr, "%s  %d agents that watch\n", time.Now().Format(time.TimeOnly), count)
+		w, err := l.watching(ctx, config, count, watchedChanges)
+		if err != nil {
+			return err
+		}
+		w.Load = load()
+		report.Watching = append(report.Watching, w)
+		if err := report.write(data); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func etcdConfig(h *lab.Host) store.Config {
@@ -242,9 +223,22 @@ func connect(c store.Config) (*clientv3.Client, error) {
 
 // machine tells what the figures were taken on.
 func machine() string {
-	out, err := exec.Command("sh", "-c", `echo "$(nproc) x $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), Linux $(uname -r), load $(cut -d' ' -f1-3 /proc/loadavg)"`).Output()
+	out, err := exec.Command("sh", "-c", `echo "$(nproc) x $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), Linux $(uname -r)"`).Output()
 	if err != nil {
 		return "unknown"
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// load is the load average of the last minute.
+func load() float64 {
+	var average float64
+	text, err := os.ReadFile("/proc/loadavg")
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &average)
+	}
+	if err != nil {
+		return -1
+	}
+	return average
 }

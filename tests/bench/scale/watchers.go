@@ -23,6 +23,8 @@ type Watching struct {
 	P50, P99, Median float64
 	// Etcd is etcd's processor time per change, and Etcd RSS its memory in MiB with all of them connected.
 	Etcd, EtcdRSS float64
+	// Load is the machine's load average afterwards.
+	Load float64
 }
 
 // watching lets agents that are nothing but package store's Watcher, each with a connection of its own, follow the
