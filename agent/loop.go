@@ -30,9 +30,15 @@ type Config struct {
 	FullEvery time.Duration
 	// RoundTimeout bounds one round.
 	RoundTimeout time.Duration
+	// Tidy, unless nil, is called after a round that compared many flows, which
+	// takes much more memory for a moment than is needed afterwards.
+	Tidy func()
 	// Logger receives what the loop does.
 	Logger *slog.Logger
 }
+
+// manyFlows is for how many flows a full comparison is followed by Tidy.
+const manyFlows = 20000
 
 // Loop makes this host match the newest snapshot. Run owns all of its state but
 // board, through which other goroutines wait and look.
@@ -139,6 +145,9 @@ func (l *Loop) reconcile(ctx context.Context) time.Duration {
 	err := l.round(ctx, &r)
 	r.took = time.Since(r.started)
 	l.publish(r, err)
+	if r.scope.full && l.compiler.Len() >= manyFlows && l.cfg.Tidy != nil {
+		l.cfg.Tidy()
+	}
 	if err != nil {
 		l.todo = scope{ports: true, full: true}
 		return l.retry.NextBackOff()
@@ -238,13 +247,17 @@ func endpointObject(id string) string { return "endpoint " + overlay.ShortID(id)
 
 // reachFlows computes the desired flows and applies what differs.
 func (l *Loop) reachFlows(ctx context.Context, r *round) error {
-	change := l.compiler.Update(l.view.Snapshot, flows.Host{Node: l.cfg.Node, Tunnel: l.tunnel, Ports: l.ports})
+	host := flows.Host{Node: l.cfg.Node, Tunnel: l.tunnel, Ports: l.ports}
+	var change flows.Delta
 	if r.scope.full {
+		l.compiler.Follow(l.view.Snapshot, host)
 		installed, err := l.dump(ctx)
 		if err != nil {
 			return err
 		}
 		change, l.foreign = flows.Diff(l.compiler.Flows(), installed)
+	} else {
+		change = l.compiler.Update(l.view.Snapshot, host)
 	}
 	if !change.Empty() {
 		if err := l.parts.Flows.Apply(ctx, change); err != nil {

@@ -113,6 +113,19 @@ func (c *Compiler) Update(s *overlay.Snapshot, h Host) Delta {
 	return c.account(last, next, collect(t.units(last)), collect(t.units(next)))
 }
 
+// Follow is Update for those who compare all flows with the installed ones: it
+// returns no difference, and the first time it makes none.
+func (c *Compiler) Follow(s *overlay.Snapshot, h Host) {
+	if c.last != nil {
+		c.Update(s, h)
+		return
+	}
+	c.last = newInput(s, h, c.route)
+	for unit := range c.last.units() {
+		c.claim(unit, map[Key]bool{})
+	}
+}
+
 func collect(units iter.Seq[[]Flow]) []Flow {
 	var all []Flow
 	for unit := range units {

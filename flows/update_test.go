@@ -132,6 +132,38 @@ func TestUpdatesEqualFreshStart(t *testing.T) {
 	})
 }
 
+// A compiler that only follows, now and then, holds what a fresh start makes, and
+// its next difference is exact.
+func TestFollowingEqualsFreshStart(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld()
+		compiler := flows.NewCompiler(route)
+		var held []flows.Flow
+		for range rapid.IntRange(1, 20).Draw(t, "rounds") {
+			for range rapid.IntRange(0, 3).Draw(t, "steps") {
+				w.step(t)
+			}
+			s := w.edit.Snapshot()
+			want := flows.Compile(s, w.host, route)
+			if rapid.Bool().Draw(t, "follow") {
+				compiler.Follow(s, w.host)
+			} else {
+				delta := compiler.Update(s, w.host)
+				if change, _ := flows.Diff(slices.Values(want), printed(t, held)); len(delta.Add) != len(change.Add) || len(delta.Delete) != len(change.Delete) {
+					t.Fatalf("change %+v, want %+v", delta, change)
+				}
+			}
+			held = want
+			if compiler.Len() != len(want) {
+				t.Fatalf("Len says %d, there are %d", compiler.Len(), len(want))
+			}
+			if diff := cmp.Diff(lines(want), lines(slices.SortedFunc(compiler.Flows(), flows.Compare))); diff != "" {
+				t.Fatalf("flows (-fresh +held):\n%s", diff)
+			}
+		}
+	})
+}
+
 // lines writes flows with their reasons, for comparing.
 func lines(list []flows.Flow) []string {
 	var all []string

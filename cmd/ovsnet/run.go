@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -41,10 +42,17 @@ type settings struct {
 // of Docker's that waits for the loop can tell what kept it.
 const roundTimeout = 15 * time.Second
 
+// gcPercent is how much garbage may lie beside what is in use, unless GOGC says
+// otherwise (runtime/debug): the host's memory is for its containers.
+const gcPercent = 50
+
 // runAgent runs the agent until ctx ends or a part of it fails for good. The
 // plugin listens before anything else is up, because Docker asks it at once
 // when it starts and asks only once.
 func runAgent(ctx context.Context, s settings, log *slog.Logger) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	boot, err := bootID()
 	if err != nil {
 		return err
@@ -179,6 +187,7 @@ func (h *host) run(ctx context.Context) error {
 		port: tunnel.PortSpec(node.VTEP(), h.settings.vxlanPort), newCluster: h.settings.newCluster}
 	loop := agent.NewLoop(agent.Config{
 		Node: node.Name, Route: route, Grace: h.settings.grace, FullEvery: h.settings.fullEvery, RoundTimeout: roundTimeout,
+		Tidy: debug.FreeOSMemory,
 		Logger: h.log.With("part", "loop"),
 	}, agent.Parts{
 		Views: newViews(ctx, h.store, node.Name), Flows: h.table, Links: links{h.links}, Endpoints: owner{h.store, h.member}, Peers: peers{},
