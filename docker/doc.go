@@ -23,9 +23,10 @@
 //	container stop   Leave, DeleteEndpoint, ReleaseAddress
 //	network rm       ReleaseAddress, ReleasePool, DeleteNetwork
 //
-// CreateEndpoint writes the endpoint, and has the loop learn the network's
-// other endpoints. Join makes the link, and answers when this host's flows for
-// it are installed. Join answers no gateway: Docker then adds docker_gwbridge to
+// CreateEndpoint has the loop learn the network's other endpoints, writes the
+// endpoint, and makes the link, so that port and flows come while Docker makes
+// the container's sandbox. Join makes the link where it is missing, and answers
+// when this host's flows for it are installed: mostly at once. Join answers no gateway: Docker then adds docker_gwbridge to
 // the container, and with it the way out and published ports, unless the
 // network is internal. Leave does nothing, because Docker still takes the
 // container's end back after it; DeleteEndpoint removes link and endpoint.

@@ -13,8 +13,9 @@ import (
 )
 
 // createEndpoint writes the endpoint, so that the other hosts can prepare for
-// it while Docker starts the container. The loop learns of the network's other
-// endpoints meanwhile, which Join would else wait for.
+// it while Docker makes the container's sandbox, and so does this one. The loop
+// learns of the network's other endpoints before, which Join would else wait
+// for.
 func (p *Plugin) createEndpoint(ctx context.Context, request network.CreateEndpointRequest) (network.CreateEndpointResponse, error) {
 	var answer network.CreateEndpointResponse
 	if err := requireEndpoint(request.NetworkID, request.EndpointID); err != nil {
@@ -38,12 +39,24 @@ func (p *Plugin) createEndpoint(ctx context.Context, request network.CreateEndpo
 	if _, err := p.Endpoints.CreateEndpoint(ctx, endpoint); err != nil {
 		return answer, p.away(ctx, "etcd", err)
 	}
+	p.prepare(ctx, endpoint, joined.MTU)
 	answer.Interface = &network.EndpointInterface{}
 	// Docker refuses an answer that repeats what it said itself.
 	if request.Interface.MacAddress == "" {
 		answer.Interface.MacAddress = endpoint.MAC.String()
 	}
 	return answer, nil
+}
+
+// prepare makes the link ahead of Join, so that the loop gives it its port and
+// flows while Docker is busy elsewhere. A failure is left to Join, which does the
+// same again and can say what is wrong.
+func (p *Plugin) prepare(ctx context.Context, endpoint overlay.Endpoint, mtu int) {
+	if err := p.Links.Create(ctx, endpoint, mtu); err != nil {
+		p.Logger.Debug("the link could not be made ahead of Join", "endpoint", endpoint.Label(), "error", err)
+		return
+	}
+	p.Loop.Wake()
 }
 
 // newEndpoint reads what Docker says of the endpoint's interface.

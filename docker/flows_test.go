@@ -3,6 +3,7 @@ package docker
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"strings"
 	"sync"
@@ -160,6 +161,7 @@ func TestJoinUndone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := joinReady(t)
 			breakIt(r)
+			before := r.loop.wakes
 			r.refused(t, "NetworkDriver.Join", theEndpoint, "no such device")
 			if len(r.links.links) > 0 {
 				t.Errorf("left behind: %v", r.links.links)
@@ -167,15 +169,34 @@ func TestJoinUndone(t *testing.T) {
 			if _, still := r.store.endpoints["e1"]; !still {
 				t.Error("the endpoint went, though Docker still has it")
 			}
-			if r.loop.wakes == 0 {
+			if r.loop.wakes == before {
 				t.Error("the loop does not know that the link is gone")
 			}
 		})
 	}
 }
 
+// TestCreateEndpointPrepares has the link made, and the loop told, before Join,
+// which makes one where that did not work.
+func TestCreateEndpointPrepares(t *testing.T) {
+	r := joinReady(t)
+	if l, made := r.links.links[portOf("e1")]; !made || !l.Waiting || r.loop.wakes == 0 {
+		t.Errorf("links %v, and %d times the loop was woken", r.links.links, r.loop.wakes)
+	}
+	r = newRig()
+	r.links.fail = errors.New("no such device")
+	r.must(t, "NetworkDriver.CreateNetwork", createNet)
+	r.must(t, "NetworkDriver.CreateEndpoint", createEnd)
+	r.links.fail = nil
+	r.must(t, "NetworkDriver.Join", theEndpoint)
+	if _, made := r.links.links[portOf("e1")]; !made {
+		t.Error("Join made no link")
+	}
+}
+
 func TestJoinRefusals(t *testing.T) {
 	r := joinReady(t)
+	before, _ := r.links.List(t.Context())
 	r.refused(t, "NetworkDriver.Join", `{"NetworkID":"n1","EndpointID":"e2"}`, "e2", "connect the container")
 	r.refused(t, "NetworkDriver.Join", `{"NetworkID":"n2","EndpointID":"e1"}`, "n2")
 	r.refused(t, "NetworkDriver.Join", `{"NetworkID":"n1"}`, "EndpointID")
@@ -183,8 +204,8 @@ func TestJoinRefusals(t *testing.T) {
 	elsewhere.Node = "h9"
 	r.store.endpoints["e1"] = elsewhere
 	r.refused(t, "NetworkDriver.Join", theEndpoint, `node "h9"`)
-	if len(r.links.links) > 0 {
-		t.Errorf("a refused Join made %v", r.links.links)
+	if !maps.Equal(r.links.links, before) {
+		t.Errorf("a refused Join made %v of %v", r.links.links, before)
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 // ifPrefix begins the name of the interface in the container: eth0, eth1, ….
 const ifPrefix = "eth"
 
-// join makes the container's link and answers when packets pass through it on
-// this host. No gateway is answered, so that Docker gives the container a way
+// join makes the container's link, unless CreateEndpoint did, and answers when
+// packets pass through it on this host. No gateway is answered, so that Docker gives the container a way
 // out through docker_gwbridge, unless the network is internal.
 func (p *Plugin) join(ctx context.Context, request network.JoinRequest) (network.JoinResponse, error) {
 	if err := requireEndpoint(request.NetworkID, request.EndpointID); err != nil {
