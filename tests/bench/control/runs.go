@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ovsnet/ovsnet/tests/lab"
+)
+
+// Run is what starting and removing one container of a kind takes, in milliseconds, each a median with quartiles.
+type Run struct {
+	Kind string
+	// Start is `docker run -d`, Remove `docker rm -f`.
+	Start, Remove Spread
+	// Reached is from the return of `docker run` until the container answered on every other host, negative where it
+	// did before. Nil where other hosts cannot reach it.
+	Reached *Spread
+}
+
+// runs starts and removes a container of each kind in turns.
+func runs(ctx context.Context, h *lab.Host, kinds []kind, probers []*prober, rounds int) ([]Run, error) {
+	started, removed, reached := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
+	for round := range rounds {
+		fmt.Fprintf(os.Stderr, "\r  container %d of %d of each kind", round+1, rounds)
+		for _, k := range kinds {
+			start, reach, err := oneRun(ctx, h, k, probers, round)
+			if err != nil {
+				return nil, err
+			}
+			began := time.Now()
+			if _, err := h.Run(ctx, "docker", "rm", "-f", "it"); err != nil {
+				return nil, err
+			}
+			started[k.name], removed[k.name] = append(started[k.name], start), append(removed[k.name], ms(time.Since(began)))
+			if k.prefix.IsValid() {
+				reached[k.name] = append(reached[k.name], reach)
+			}
+		}
+	}
+	fmt.Fprintln(os.Stderr)
+	var list []Run
+	for _, k := range kinds {
+		r := Run{Kind: k.name, Start: spread(started[k.name]), Remove: spread(removed[k.name])}
+		if k.prefix.IsValid() {
+			s := spread(reached[k.name])
+			r.Reached = &s
+		}
+		list = append(list, r)
+	}
+	return list, nil
+}
+
+// oneRun starts one container, and waits until every prober has heard from it.
+func oneRun(ctx context.Context, h *lab.Host, k kind, probers []*prober, number int) (start, reached float64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	group, ctx := errgroup.WithContext(ctx)
+	answers := make([]time.Time, len(probers))
+	if addr := k.address(number); addr.IsValid() {
+		for i, p := range probers {
+			group.Go(func() (err error) { answers[i], err = p.first(ctx, addr); return err })
+		}
+	}
+	began := time.Now()
+	if _, err := h.Run(ctx, k.start("it", number)...); err != nil {
+		return 0, 0, err
+	}
+	returned := time.Now()
+	if err := group.Wait(); err != nil {
+		return 0, 0, err
+	}
+	last := slices.MaxFunc(answers, time.Time.Compare)
+	return ms(returned.Sub(began)), ms(last.Sub(returned)), nil
+}
+
+// Call is what the agent took for one of Docker's calls, by its log, in milliseconds.
+type Call struct {
+	Method string
+	Count  int
+	Took   Spread
+}
+
+// calls reads what the agent's log says of the calls that containers' starts and removals made.
+func calls(h *lab.Host) ([]Call, error) {
+	text, err := h.Log(lab.Agent)
+	if err != nil {
+		return nil, err
+	}
+	took := map[string][]float64{}
+	for _, found := range regexp.MustCompile(`method=(\S+) took=(\S+)`).FindAllStringSubmatch(text, -1) {
+		d, err := time.ParseDuration(found[2])
+		if err != nil {
+			return nil, fmt.Errorf("the agent's log: %w", err)
+		}
+		took[found[1]] = append(took[found[1]], ms(d))
+	}
+	var list []Call
+	for _, method := range []string{"IpamDriver.RequestAddress", "NetworkDriver.CreateEndpoint", "NetworkDriver.Join", "NetworkDriver.EndpointOperInfo",
+		"NetworkDriver.Leave", "NetworkDriver.DeleteEndpoint", "IpamDriver.ReleaseAddress"} {
+		if all := took[method]; len(all) > 0 {
+			list = append(list, Call{Method: method, Count: len(all), Took: spread(all)})
+		}
+	}
+	return list, nil
+}
