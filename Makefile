@@ -48,9 +48,16 @@ lint: ## formatting, vet and the pinned linters of tools/go.mod
 bench: deps build ## the benchmarks, with real Open vSwitch and Docker
 	go test -run '^$$' -bench . -benchmem -timeout 60m -p 1 ./...
 
+bench-control: deps build ## what Docker's users wait for, beside Docker's bridge and swarm overlay
+	go build $(GOFLAGS_BUILD) -o bin/bench-control ./tests/bench/control
+	bin/bench-control -bin bin -o docs/data/control.json
+
 bench-scale: deps build ## how cost grows: one real agent beside a simulated fleet of up to 1,000 hosts
 	go build $(GOFLAGS_BUILD) -o bin/bench-scale ./tests/bench/scale
 	bin/bench-scale -bin bin -o docs/data/scale.json -agents 100,1000
+
+plots: ## docs/plots and the tables of docs/performance.md, from docs/data
+	go run ./tests/bench/plots -docs docs
 
 release: ## static binaries, tarballs, .deb packages and checksums in dist/
 	VERSION=$(VERSION) scripts/release
@@ -58,4 +65,4 @@ release: ## static binaries, tarballs, .deb packages and checksums in dist/
 clean: ## remove what the other targets built
 	rm -rf bin dist
 
-.PHONY: help build deps demo test test-kernel test-fast lint bench bench-scale release clean
+.PHONY: help build deps demo test test-kernel test-fast lint bench bench-control bench-scale plots release clean

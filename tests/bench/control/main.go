@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ovsnet/ovsnet/tests/bench/figures"
 	"github.com/ovsnet/ovsnet/tests/lab"
 )
 
@@ -44,16 +45,17 @@ func run(ctx context.Context) error {
 	quiet := lab.AgentOptions{Args: []string{"--log-level", "info"}}
 	o := lab.Options{Name: labName, Hosts: hosts, Binaries: lab.BinariesIn(*bin), Progress: os.Stderr,
 		Agents: map[string]lab.AgentOptions{"h1": quiet, "h2": quiet, "h3": quiet}}
-	report := Report{At: time.Now().UTC(), Machine: machine(), LoadBefore: load()}
+	report := figures.Control{Frame: figures.NewFrame(), LoadBefore: figures.Load()}
 	err := inLab(ctx, o, func(l *lab.Lab) error { return measure(ctx, l, c, &report) })
 	if err != nil {
 		return err
 	}
-	report.LoadAfter = load()
-	if err := report.write(*data); err != nil {
+	report.LoadAfter = figures.Load()
+	if err := figures.Write(*data, report); err != nil {
 		return err
 	}
-	return report.print(os.Stdout)
+	fmt.Println(report)
+	return figures.Print(os.Stdout, report.Tables())
 }
 
 // inLab runs do in a lab that is gone afterwards.
@@ -74,7 +76,7 @@ func inLab(ctx context.Context, o lab.Options, do func(*lab.Lab) error) error {
 }
 
 // measure fills the report.
-func measure(ctx context.Context, l *lab.Lab, c counts, report *Report) error {
+func measure(ctx context.Context, l *lab.Lab, c counts, report *figures.Control) error {
 	if err := makeSwarm(ctx, l); err != nil {
 		return err
 	}

@@ -9,25 +9,16 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ovsnet/ovsnet/tests/bench/figures"
 	"github.com/ovsnet/ovsnet/tests/lab"
 )
-
-// Burst is many containers of a kind started at once on one host, and removed by one command.
-type Burst struct {
-	Kind  string
-	Count int
-	// All is until the last `docker run` returned, Each the time of one of them, in milliseconds.
-	All    float64
-	Each   Spread
-	Remove float64
-}
 
 // firstOfBurst is the number of the first container of a burst, behind those that were started one by one.
 const firstOfBurst = 10000
 
 // bursts starts that many containers of each kind, one kind after the other.
-func bursts(ctx context.Context, h *lab.Host, kinds []kind, count int) ([]Burst, error) {
-	var list []Burst
+func bursts(ctx context.Context, h *lab.Host, kinds []kind, count int) ([]figures.Burst, error) {
+	var list []figures.Burst
 	for _, k := range kinds {
 		fmt.Fprintf(os.Stderr, "  %d containers at once, %s\n", count, k.name)
 		b, err := burst(ctx, h, k, count)
@@ -39,7 +30,7 @@ func bursts(ctx context.Context, h *lab.Host, kinds []kind, count int) ([]Burst,
 	return list, nil
 }
 
-func burst(ctx context.Context, h *lab.Host, k kind, count int) (Burst, error) {
+func burst(ctx context.Context, h *lab.Host, k kind, count int) (figures.Burst, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
@@ -50,30 +41,22 @@ func burst(ctx context.Context, h *lab.Host, k kind, count int) (Burst, error) {
 		group.Go(func() error {
 			began := time.Now()
 			_, err := h.Run(ctx, k.start(names[i], firstOfBurst+i)...)
-			took[i] = ms(time.Since(began))
+			took[i] = figures.MS(time.Since(began))
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return Burst{}, err
+		return figures.Burst{}, err
 	}
-	b := Burst{Kind: k.name, Count: count, All: ms(time.Since(began)), Each: spread(took)}
+	b := figures.Burst{Kind: k.name, Count: count, All: figures.MS(time.Since(began)), Each: figures.NewSpread(took)}
 	began = time.Now()
 	_, err := h.Run(ctx, append([]string{"docker", "rm", "-f"}, names...)...)
-	b.Remove = ms(time.Since(began))
+	b.Remove = figures.MS(time.Since(began))
 	return b, err
 }
 
-// Create is what making a network takes, in milliseconds.
-type Create struct {
-	Kind string
-	// Commands is all that must be said for it to be usable on every host; Usable until a first container on each of
-	// them ran and was reached from h1's.
-	Commands, Usable Spread
-}
-
 // creates makes that many networks of each kind, in turns.
-func creates(ctx context.Context, l *lab.Lab, rounds int) ([]Create, error) {
+func creates(ctx context.Context, l *lab.Lab, rounds int) ([]figures.Create, error) {
 	commands, usable := map[string][]float64{}, map[string][]float64{}
 	for round := range rounds {
 		fmt.Fprintf(os.Stderr, "\r  network %d of %d of each kind", round+1, rounds)
@@ -90,9 +73,9 @@ func creates(ctx context.Context, l *lab.Lab, rounds int) ([]Create, error) {
 		}
 	}
 	fmt.Fprintln(os.Stderr)
-	var list []Create
+	var list []figures.Create
 	for _, kind := range []string{"overlay", "ovsnet"} {
-		list = append(list, Create{Kind: kind, Commands: spread(commands[kind]), Usable: spread(usable[kind])})
+		list = append(list, figures.Create{Kind: kind, Commands: figures.NewSpread(commands[kind]), Usable: figures.NewSpread(usable[kind])})
 	}
 	return list, nil
 }
@@ -105,7 +88,7 @@ func oneCreate(ctx context.Context, l *lab.Lab, k kind) (said, used float64, err
 	if err := k.makeNetwork(ctx, l); err != nil {
 		return 0, 0, err
 	}
-	said = ms(time.Since(began))
+	said = figures.MS(time.Since(began))
 	group, inGroup := errgroup.WithContext(ctx)
 	for n, h := range l.Hosts() {
 		group.Go(func() error { _, err := h.Run(inGroup, k.start("first", n)...); return err })
@@ -123,7 +106,7 @@ func oneCreate(ctx context.Context, l *lab.Lab, k kind) (said, used float64, err
 			return 0, 0, err
 		}
 	}
-	used = ms(time.Since(began))
+	used = figures.MS(time.Since(began))
 	for _, argv := range [][]string{{"docker", "rm", "-f", "first"}, {"docker", "network", "rm", k.name}} {
 		for i, h := range l.Hosts() {
 			// A swarm's network is removed by its manager alone.

@@ -10,21 +10,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ovsnet/ovsnet/tests/bench/figures"
 	"github.com/ovsnet/ovsnet/tests/lab"
 )
 
-// Run is what starting and removing one container of a kind takes, in milliseconds, each a median with quartiles.
-type Run struct {
-	Kind string
-	// Start is `docker run -d`, Remove `docker rm -f`.
-	Start, Remove Spread
-	// Reached is from the return of `docker run` until the container answered on every other host, negative where it
-	// did before. Nil where other hosts cannot reach it.
-	Reached *Spread
-}
-
 // runs starts and removes a container of each kind in turns.
-func runs(ctx context.Context, h *lab.Host, kinds []kind, probers []*prober, rounds int) ([]Run, error) {
+func runs(ctx context.Context, h *lab.Host, kinds []kind, probers []*prober, rounds int) ([]figures.Run, error) {
 	started, removed, reached := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
 	for round := range rounds {
 		fmt.Fprintf(os.Stderr, "\r  container %d of %d of each kind", round+1, rounds)
@@ -37,18 +28,18 @@ func runs(ctx context.Context, h *lab.Host, kinds []kind, probers []*prober, rou
 			if _, err := h.Run(ctx, "docker", "rm", "-f", "it"); err != nil {
 				return nil, err
 			}
-			started[k.name], removed[k.name] = append(started[k.name], start), append(removed[k.name], ms(time.Since(began)))
+			started[k.name], removed[k.name] = append(started[k.name], start), append(removed[k.name], figures.MS(time.Since(began)))
 			if k.prefix.IsValid() {
 				reached[k.name] = append(reached[k.name], reach)
 			}
 		}
 	}
 	fmt.Fprintln(os.Stderr)
-	var list []Run
+	var list []figures.Run
 	for _, k := range kinds {
-		r := Run{Kind: k.name, Start: spread(started[k.name]), Remove: spread(removed[k.name])}
+		r := figures.Run{Kind: k.name, Start: figures.NewSpread(started[k.name]), Remove: figures.NewSpread(removed[k.name])}
 		if k.prefix.IsValid() {
-			s := spread(reached[k.name])
+			s := figures.NewSpread(reached[k.name])
 			r.Reached = &s
 		}
 		list = append(list, r)
@@ -76,18 +67,11 @@ func oneRun(ctx context.Context, h *lab.Host, k kind, probers []*prober, number 
 		return 0, 0, err
 	}
 	last := slices.MaxFunc(answers, time.Time.Compare)
-	return ms(returned.Sub(began)), ms(last.Sub(returned)), nil
-}
-
-// Call is what the agent took for one of Docker's calls, by its log, in milliseconds.
-type Call struct {
-	Method string
-	Count  int
-	Took   Spread
+	return figures.MS(returned.Sub(began)), figures.MS(last.Sub(returned)), nil
 }
 
 // calls reads what the agent's log says of the calls that containers' starts and removals made.
-func calls(h *lab.Host) ([]Call, error) {
+func calls(h *lab.Host) ([]figures.Call, error) {
 	text, err := h.Log(lab.Agent)
 	if err != nil {
 		return nil, err
@@ -98,13 +82,13 @@ func calls(h *lab.Host) ([]Call, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the agent's log: %w", err)
 		}
-		took[found[1]] = append(took[found[1]], ms(d))
+		took[found[1]] = append(took[found[1]], figures.MS(d))
 	}
-	var list []Call
+	var list []figures.Call
 	for _, method := range []string{"IpamDriver.RequestAddress", "NetworkDriver.CreateEndpoint", "NetworkDriver.Join", "NetworkDriver.EndpointOperInfo",
 		"NetworkDriver.Leave", "NetworkDriver.DeleteEndpoint", "IpamDriver.ReleaseAddress"} {
 		if all := took[method]; len(all) > 0 {
-			list = append(list, Call{Method: method, Count: len(all), Took: spread(all)})
+			list = append(list, figures.Call{Method: method, Count: len(all), Took: figures.NewSpread(all)})
 		}
 	}
 	return list, nil

@@ -8,24 +8,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ovsnet/ovsnet/tests/bench/figures"
 	"github.com/ovsnet/ovsnet/tests/lab"
 )
 
 // changesPatience bounds one measurement of changes.
 const changesPatience = time.Minute
-
-// Changes is what changes of remote endpoints cost the measured host.
-type Changes struct {
-	// Rate is how many changes a second were asked for, 0 for one at a time, and Count how many were made.
-	Rate, Count int
-	// P50, P99 and Max are from before the write to etcd until OVS tells of the flow, in milliseconds.
-	P50, P99, Max float64
-	// Behind is how long after the last write the last flow came, in milliseconds.
-	Behind float64
-	// Agent, Switch and Etcd are processor time per change, in milliseconds: of the measured agent, of ovs-vswitchd and
-	// of the process with etcd in it.
-	Agent, Switch, Etcd float64
-}
 
 // laboratory is everything that a measurement needs.
 type laboratory struct {
@@ -51,38 +39,38 @@ func (l *laboratory) freshIn(network, count int) ([]subject, []string) {
 }
 
 // changes measures count endpoints that come at that rate; rate 0 is one after the other. They go again afterwards.
-func (l *laboratory) changes(ctx context.Context, rate, count int) (Changes, error) {
+func (l *laboratory) changes(ctx context.Context, rate, count int) (figures.Changes, error) {
 	ctx, cancel := context.WithTimeout(ctx, changesPatience)
 	defer cancel()
 	subjects, macs := l.fresh(count)
 	before, err := l.usage()
 	if err != nil {
-		return Changes{}, err
+		return figures.Changes{}, err
 	}
 	began, err := l.bring(ctx, rate, subjects, macs)
 	if err != nil {
-		return Changes{}, err
+		return figures.Changes{}, err
 	}
 	arrived, err := l.monitor.await(ctx, macs, true)
 	if err != nil {
-		return Changes{}, err
+		return figures.Changes{}, err
 	}
 	after, err := l.usage()
 	if err != nil {
-		return Changes{}, err
+		return figures.Changes{}, err
 	}
-	result := Changes{Rate: rate, Count: count}
-	per := func(i int) float64 { return ms(after[i].CPU-before[i].CPU) / float64(count) }
+	result := figures.Changes{Rate: rate, Count: count}
+	per := func(i int) float64 { return figures.MS(after[i].CPU-before[i].CPU) / float64(count) }
 	result.Agent, result.Switch, result.Etcd = per(0), per(1), per(2)
 	took := make([]time.Duration, count)
 	for i, mac := range macs {
 		took[i] = arrived[mac].Sub(began[i])
-		result.Behind = max(result.Behind, ms(arrived[mac].Sub(began[count-1])))
+		result.Behind = max(result.Behind, figures.MS(arrived[mac].Sub(began[count-1])))
 	}
 	slices.Sort(took)
-	result.P50, result.P99, result.Max = ms(took[count/2]), ms(took[count*99/100]), ms(took[count-1])
+	result.P50, result.P99, result.Max = figures.MS(took[count/2]), figures.MS(took[count*99/100]), figures.MS(took[count-1])
 	if err := l.fleet.removeAll(ctx, subjects); err != nil {
-		return Changes{}, err
+		return figures.Changes{}, err
 	}
 	_, err = l.monitor.await(ctx, macs, false)
 	l.monitor.forget()
@@ -143,8 +131,6 @@ func (l *laboratory) usage() ([3]usage, error) {
 	return all, nil
 }
 
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
 // elsewhereChanges is how many changes of another network are measured.
 const elsewhereChanges = 2000
 
@@ -176,5 +162,5 @@ func (l *laboratory) elsewhere(ctx context.Context, network int) (float64, error
 	}
 	l.monitor.forget()
 	spent := after[0].CPU - before[0].CPU + after[1].CPU - before[1].CPU
-	return ms(spent) / elsewhereChanges, l.fleet.removeAll(ctx, append(others, own...))
+	return figures.MS(spent) / elsewhereChanges, l.fleet.removeAll(ctx, append(others, own...))
 }

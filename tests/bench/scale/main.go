@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/ovsnet/ovsnet/store"
+	"github.com/ovsnet/ovsnet/tests/bench/figures"
 	"github.com/ovsnet/ovsnet/tests/lab"
 )
 
@@ -57,8 +58,8 @@ func run(ctx context.Context) error {
 	if *inside {
 		return measure(ctx, *sizes, *agents, *data)
 	}
-	report := Report{At: time.Now().UTC(), Machine: machine()}
-	if err := report.write(*data); err != nil {
+	report := figures.Scale{Frame: figures.NewFrame()}
+	if err := figures.Write(*data, report); err != nil {
 		return err
 	}
 	for group := range strings.SplitSeq(*sizes, ";") {
@@ -71,10 +72,11 @@ func run(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := report.read(*data); err != nil {
+	if err := figures.Read(*data, &report); err != nil {
 		return err
 	}
-	return report.print(os.Stdout)
+	fmt.Println(report)
+	return figures.Print(os.Stdout, report.Tables())
 }
 
 // inLab runs this program, with those arguments, in a lab that is gone afterwards.
@@ -123,8 +125,8 @@ func measure(ctx context.Context, sizes, agents, data string) error {
 	if err != nil {
 		return err
 	}
-	var report Report
-	if err := report.read(data); err != nil {
+	var report figures.Scale
+	if err := figures.Read(data, &report); err != nil {
 		return err
 	}
 	l, err := lab.Open("", labName)
@@ -146,7 +148,7 @@ func measure(ctx context.Context, sizes, agents, data string) error {
 			return err
 		}
 		report.Rows = append(report.Rows, row)
-		if err := report.write(data); err != nil {
+		if err := figures.Write(data, report); err != nil {
 			return err
 		}
 	}
@@ -173,7 +175,7 @@ func newLaboratory(ctx context.Context, l *lab.Lab, config store.Config) (*labor
 }
 
 // watchers measures those numbers of simulated agents.
-func (l *laboratory) watchers(ctx context.Context, config store.Config, s scenario, agents string, report *Report, data string) error {
+func (l *laboratory) watchers(ctx context.Context, config store.Config, s scenario, agents string, report *figures.Scale, data string) error {
 	if err := l.fleet.grow(ctx, s); err != nil {
 		return err
 	}
@@ -187,9 +189,9 @@ func (l *laboratory) watchers(ctx context.Context, config store.Config, s scenar
 		if err != nil {
 			return err
 		}
-		w.Load = load()
+		w.Load = figures.Load()
 		report.Watching = append(report.Watching, w)
-		if err := report.write(data); err != nil {
+		if err := figures.Write(data, report); err != nil {
 			return err
 		}
 	}
@@ -219,26 +221,4 @@ func connect(c store.Config) (*clientv3.Client, error) {
 		return nil, fmt.Errorf("connect to etcd: %w", err)
 	}
 	return client, nil
-}
-
-// machine tells what the figures were taken on.
-func machine() string {
-	out, err := exec.Command("sh", "-c", `echo "$(nproc) x $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), Linux $(uname -r)"`).Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
-}
-
-// load is the load average of the last minute.
-func load() float64 {
-	var average float64
-	text, err := os.ReadFile("/proc/loadavg")
-	if err == nil {
-		_, err = fmt.Sscan(string(text), &average)
-	}
-	if err != nil {
-		return -1
-	}
-	return average
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/ovsnet/ovsnet/tests/bench/figures"
 )
 
 // scenario is one size of the cluster; Members is in how many networks the measured host has an endpoint.
@@ -28,40 +30,40 @@ func parseScenarios(text string) ([]scenario, error) {
 type pace struct{ rate, count int }
 
 func paces() []pace {
-	return []pace{{0, 50}, {100, 200}, {300, 600}, {1000, 1000}, {2000, 2000}}
+	return []pace{{0, 50}, {100, 200}, {300, 600}, {1000, 100}, {1000, 1000}, {2000, 2000}}
 }
 
 // row measures one size of the cluster.
-func (l *laboratory) row(ctx context.Context, s scenario, first bool) (Row, error) {
+func (l *laboratory) row(ctx context.Context, s scenario, first bool) (figures.Row, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	fmt.Fprintf(os.Stderr, "%s  %d nodes, %d endpoints, %d networks, there in %d\n", time.Now().Format(time.TimeOnly), s.Nodes, s.Endpoints, s.Networks, s.Members)
 	if err := l.fleet.grow(ctx, s); err != nil {
-		return Row{}, err
+		return figures.Row{}, err
 	}
 	if first {
 		if err := l.fleet.check(ctx); err != nil {
-			return Row{}, err
+			return figures.Row{}, err
 		}
 	}
 	for n := range s.Members {
 		if err := l.host.join(ctx, n, l.fleet.networks[n]); err != nil {
-			return Row{}, err
+			return figures.Row{}, err
 		}
 	}
-	row := Row{Nodes: s.Nodes, Endpoints: s.Endpoints, Networks: s.Networks, Members: len(l.host.members), Load: load()}
+	row := figures.Row{Nodes: s.Nodes, Endpoints: s.Endpoints, Networks: s.Networks, Members: len(l.host.members), Load: figures.Load()}
 	if err := l.starts(ctx, &row); err != nil {
-		return Row{}, err
+		return figures.Row{}, err
 	}
 	var err error
 	if l.monitor, err = watch(ctx, l.host); err != nil {
-		return Row{}, err
+		return figures.Row{}, err
 	}
 	defer l.monitor.stop()
 	for _, p := range paces() {
 		c, err := l.changes(ctx, p.rate, p.count)
 		if err != nil {
-			return Row{}, err
+			return figures.Row{}, err
 		}
 		row.Changes = append(row.Changes, c)
 	}
@@ -72,7 +74,7 @@ func (l *laboratory) row(ctx context.Context, s scenario, first bool) (Row, erro
 }
 
 // starts measures the agent's start without flows and with all of them, and what is used afterwards.
-func (l *laboratory) starts(ctx context.Context, row *Row) error {
+func (l *laboratory) starts(ctx context.Context, row *figures.Row) error {
 	status, err := l.fleet.raw.Status(ctx, etcdURL)
 	if err != nil {
 		return fmt.Errorf("ask etcd how large it is: %w", err)

@@ -11,25 +11,12 @@ import (
 
 	"github.com/ovsnet/ovsnet/overlay"
 	"github.com/ovsnet/ovsnet/store"
+	"github.com/ovsnet/ovsnet/tests/bench/figures"
 )
-
-// Watching is what many agents that watch one etcd do to each other.
-type Watching struct {
-	Agents int
-	// Ready is how long it took until all had their first view, in seconds.
-	Ready float64
-	// P50 and P99 are over changes: the time from before the write until the last agent has it in a view, in
-	// milliseconds. Median is that until half of them have.
-	P50, P99, Median float64
-	// Etcd is etcd's processor time per change, and Etcd RSS its memory in MiB with all of them connected.
-	Etcd, EtcdRSS float64
-	// Load is the machine's load average afterwards.
-	Load float64
-}
 
 // watching lets agents that are nothing but package store's Watcher, each with a connection of its own, follow the
 // first network, and writes changes one after the other.
-func (l *laboratory) watching(ctx context.Context, config store.Config, agents, count int) (Watching, error) {
+func (l *laboratory) watching(ctx context.Context, config store.Config, agents, count int) (figures.Watching, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	network := l.fleet.networks[0].ID
@@ -50,34 +37,34 @@ func (l *laboratory) watching(ctx context.Context, config store.Config, agents, 
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return Watching{}, err
+		return figures.Watching{}, err
 	}
-	result := Watching{Agents: agents, Ready: time.Since(began).Seconds()}
+	result := figures.Watching{Agents: agents, Ready: time.Since(began).Seconds()}
 	before, err := l.usage()
 	if err != nil {
-		return Watching{}, err
+		return figures.Watching{}, err
 	}
 	subjects, _ := l.fresh(count)
 	var last, half []time.Duration
 	for i := range subjects {
 		began := time.Now()
 		if err := l.fleet.write(ctx, subjects[i:i+1], true); err != nil {
-			return Watching{}, err
+			return figures.Watching{}, err
 		}
 		times, err := collect(ctx, arrivals, subjects[i].id(), agents)
 		if err != nil {
-			return Watching{}, err
+			return figures.Watching{}, err
 		}
 		last, half = append(last, times[agents-1].Sub(began)), append(half, times[agents/2].Sub(began))
 	}
 	after, err := l.usage()
 	if err != nil {
-		return Watching{}, err
+		return figures.Watching{}, err
 	}
 	slices.Sort(last)
 	slices.Sort(half)
-	result.P50, result.P99, result.Median = ms(last[count/2]), ms(last[count*99/100]), ms(half[count/2])
-	result.Etcd, result.EtcdRSS = ms(after[2].CPU-before[2].CPU)/float64(count), after[2].RSS
+	result.P50, result.P99, result.Median = figures.MS(last[count/2]), figures.MS(last[count*99/100]), figures.MS(half[count/2])
+	result.Etcd, result.EtcdRSS = figures.MS(after[2].CPU-before[2].CPU)/float64(count), after[2].RSS
 	return result, l.fleet.removeAll(ctx, subjects)
 }
 

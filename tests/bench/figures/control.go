@@ -1,0 +1,79 @@
+package figures
+
+import "fmt"
+
+// Control is one run of tests/bench/control.
+type Control struct {
+	Frame
+	// LoadBefore and LoadAfter are the machine's load averages.
+	LoadBefore, LoadAfter float64
+	Runs                  []Run
+	Calls                 []Call
+	Creates               []Create
+	Bursts                []Burst
+}
+
+// Run is what starting and removing one container of a kind takes, in milliseconds.
+type Run struct {
+	Kind string
+	// Start is `docker run -d`, Remove `docker rm -f`.
+	Start, Remove Spread
+	// Reached is from the return of `docker run` until the container answered on every other host, negative where it
+	// did before. Nil where other hosts cannot reach it.
+	Reached *Spread
+}
+
+// Call is what the agent took for one of Docker's calls, by its log, in milliseconds.
+type Call struct {
+	Method string
+	Count  int
+	Took   Spread
+}
+
+// Create is what making a network takes, in milliseconds.
+type Create struct {
+	Kind string
+	// Commands is all that must be said for it to be usable on every host; Usable until a first container on each of
+	// them ran and was reached from h1's.
+	Commands, Usable Spread
+}
+
+// Burst is many containers of a kind started at once on one host, and removed by one command.
+type Burst struct {
+	Kind  string
+	Count int
+	// All is until the last `docker run` returned, Each the time of one of them, in milliseconds.
+	All    float64
+	Each   Spread
+	Remove float64
+}
+
+// Tables are for people.
+func (c Control) Tables() []Table {
+	run := Table{Title: "One container, medians with quartiles in milliseconds", Head: []string{"network", "docker run", "after that reached from every other host", "docker rm -f"}}
+	for _, r := range c.Runs {
+		reached := "cannot be"
+		if r.Reached != nil {
+			reached = r.Reached.String()
+		}
+		run.Rows = append(run.Rows, []string{r.Kind, r.Start.String(), reached, r.Remove.String()})
+	}
+	call := Table{Title: "The agent's part in these, by its log, in milliseconds", Head: []string{"Docker's call", "calls", "took", "longest"}}
+	for _, r := range c.Calls {
+		call.Rows = append(call.Rows, []string{r.Method, fmt.Sprint(r.Count), r.Took.String(), fmt.Sprintf("%.1f", r.Took.Max)})
+	}
+	create := Table{Title: "One new network, in milliseconds", Head: []string{"network", "all commands", "a container on each host reached"}}
+	for _, r := range c.Creates {
+		create.Rows = append(create.Rows, []string{r.Kind, r.Commands.String(), r.Usable.String()})
+	}
+	many := Table{Title: "Many containers at once on one host", Head: []string{"network", "containers", "until all run, s", "each, ms", "removal of all, s"}}
+	for _, r := range c.Bursts {
+		many.Rows = append(many.Rows, []string{r.Kind, fmt.Sprint(r.Count), fmt.Sprintf("%.1f", r.All/1000), r.Each.String(), fmt.Sprintf("%.1f", r.Remove/1000)})
+	}
+	return []Table{run, call, create, many}
+}
+
+// String is a line for above the tables.
+func (c Control) String() string {
+	return fmt.Sprintf("%s Load average %.1f before and %.1f after.", c.Frame, c.LoadBefore, c.LoadAfter)
+}

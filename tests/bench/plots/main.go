@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/ovsnet/ovsnet/tests/bench/figures"
+)
+
+func main() {
+	docs := flag.String("docs", "docs", "the directory with performance.md, data and plots")
+	flag.Parse()
+	if err := run(*docs); err != nil {
+		fmt.Fprintln(os.Stderr, "plots:", err)
+		os.Exit(1)
+	}
+}
+
+func run(docs string) error {
+	if err := os.MkdirAll(filepath.Join(docs, "plots"), 0o755); err != nil {
+		return fmt.Errorf("make a place for the plots: %w", err)
+	}
+	var control figures.Control
+	var scale figures.Scale
+	for _, kept := range []struct {
+		name   string
+		into   any
+		tables func() (string, []figures.Table)
+		draw   func(directory string) error
+	}{
+		{"control.json", &control, func() (string, []figures.Table) { return control.String(), control.Tables() },
+			func(directory string) error { return drawControl(control, directory) }},
+		{"scale.json", &scale, func() (string, []figures.Table) { return scale.String(), scale.Tables() },
+			func(directory string) error { return drawScale(scale, directory) }},
+	} {
+		err := figures.Read(filepath.Join(docs, "data", kept.name), kept.into)
+		if errors.Is(err, fs.ErrNotExist) {
+			fmt.Fprintf(os.Stderr, "%s is not there: its plots and tables stay as they are\n", kept.name)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		line, tables := kept.tables()
+		if err := fill(filepath.Join(docs, "performance.md"), kept.name, line, tables); err != nil {
+			return err
+		}
+		if err := kept.draw(filepath.Join(docs, "plots")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fill puts the tables into the page, between the comments `<!-- data/NAME -->` and `<!-- end -->`.
+func fill(path, name, line string, tables []figures.Table) error {
+	page, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read the page: %w", err)
+	}
+	place := regexp.MustCompile(`(?s)(<!-- data/` + regexp.QuoteMeta(name) + ` -->\n).*?(<!-- end -->\n)`)
+	if !place.Match(page) {
+		return fmt.Errorf("%s has no place for data/%s: it wants the comments <!-- data/%s --> and <!-- end -->", path, name, name)
+	}
+	var text bytes.Buffer
+	fmt.Fprintf(&text, "\n%s\n", line)
+	if err := figures.Markdown(&text, tables); err != nil {
+		return err
+	}
+	text.WriteByte('\n')
+	page = place.ReplaceAllFunc(page, func(found []byte) []byte {
+		parts := place.FindSubmatch(found)
+		return bytes.Join([][]byte{parts[1], text.Bytes(), parts[2]}, nil)
+	})
+	if err := os.WriteFile(path, page, 0o644); err != nil {
+		return fmt.Errorf("write the page: %w", err)
+	}
+	return nil
+}
