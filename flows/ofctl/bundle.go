@@ -105,7 +105,7 @@ func listen(conn net.Conn) *answers {
 				a.ended = err
 				return
 			}
-			if reply == (openflow.Reply{}) || refused {
+			if reply.Unasked() || refused {
 				continue
 			}
 			refused = reply.Refused != nil

@@ -75,9 +75,25 @@ func (c *Client) prepare(ctx context.Context, name string, operands ...string) c
 // Dump returns every flow on the bridge. What cannot be read is a
 // *flows.SyntaxError; an ovs-vswitchd or bridge that is away is a refusal of
 // kind Unavailable.
+//
+// It asks the bridge itself. Where a flow, of somebody else's, cannot be read in
+// that way, ovs-ofctl dumps all of them.
 func (c *Client) Dump(ctx context.Context) ([]flows.Installed, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxCall)
 	defer cancel()
+	list, err := c.read(ctx)
+	switch {
+	case beyondUs(err):
+		c.cfg.Logger.Debug("flows are dumped through ovs-ofctl", "because", err)
+		return c.dumpByProcess(ctx)
+	case err != nil:
+		return nil, c.unsent(ctx, "dump", err)
+	}
+	return list, nil
+}
+
+// dumpByProcess returns every flow by a run of ovs-ofctl.
+func (c *Client) dumpByProcess(ctx context.Context) ([]flows.Installed, error) {
 	run := c.prepare(ctx, "dump-flows")
 	out, err := run.StdoutPipe()
 	if err != nil {
@@ -110,14 +126,13 @@ func (c *Client) Apply(ctx context.Context, change flows.Delta) error {
 	defer cancel()
 	began, by := time.Now(), "connection"
 	err := c.send(ctx, change)
-	var refused *openflow.Refusal
 	switch {
-	case errors.As(err, &refused), errors.Is(err, openflow.ErrUnknown):
+	case beyondUs(err):
 		by = "ovs-ofctl"
 		c.cfg.Logger.Debug("bundle goes through ovs-ofctl", "because", err)
 		err = c.applyByProcess(ctx, change)
 	case err != nil:
-		err = c.unsent(ctx, err)
+		err = c.unsent(ctx, "bundle", err)
 	}
 	if err == nil {
 		c.cfg.Logger.Debug("bundle applied", "added", len(change.Add), "deleted", len(change.Delete), "by", by, "took", time.Since(began))
@@ -125,10 +140,17 @@ func (c *Client) Apply(ctx context.Context, change flows.Delta) error {
 	return err
 }
 
+// beyondUs reports whether ovs-ofctl may do what a connection of our own could
+// not.
+func beyondUs(err error) bool {
+	var refused *openflow.Refusal
+	return errors.As(err, &refused) || errors.Is(err, openflow.ErrUnknown)
+}
+
 // unsent says why a connection to the bridge did not do what it was for.
-func (c *Client) unsent(ctx context.Context, err error) error {
+func (c *Client) unsent(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("bundle on bridge %s did not end in time: %w", c.cfg.Bridge, context.Cause(ctx))
+		return fmt.Errorf("%s on bridge %s did not end in time: %w", what, c.cfg.Bridge, context.Cause(ctx))
 	}
 	return refuse("ovs-vswitchd", "is it running, with that bridge?", err, "bridge %s does not answer: %s", c.cfg.Bridge, err)
 }

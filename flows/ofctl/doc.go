@@ -14,8 +14,9 @@
 // `ovs-ofctl bundle` in the words of go-openvswitch, still as one bundle. Where
 // that is refused too, the error has OVS's words and names the flow.
 //
-// Dumps are read by ovs-ofctl, because its text is what people see as well; they
-// are seldom.
+// A dump is asked for and read in the same way, and by `ovs-ofctl dump-flows`
+// where somebody else's flow is beyond package openflow. Tests hold that both say
+// the same of every field and action that package flows knows.
 //
 // # Rejected
 //

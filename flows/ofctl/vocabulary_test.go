@@ -64,6 +64,9 @@ func TestVocabularyIsThatOfOVS(t *testing.T) {
 		if len(shown) != 1 || shown[0].Flow != sent.Flow {
 			t.Errorf("sent  %s\nshown %v", sent, shown)
 		}
+		if read := s.dump(); len(read) != 1 || read[0].Flow != sent.Flow {
+			t.Errorf("sent %s\nread %v", sent, read)
+		}
 		for _, text := range []string{sent.Match.String(), sent.Actions.String()} {
 			if !strings.Contains(raw, text) {
 				t.Errorf("ovs-ofctl does not write %s so:\n%s", text, raw)

@@ -72,7 +72,14 @@ type Reply struct {
 	Closed, Committed bool
 	// Refused is why the switch took something not, or nil.
 	Refused *Refusal
+	// Flows answers AppendFlowsRequest: a body for FlowReader, and More says that
+	// another follows.
+	Flows []byte
+	More  bool
 }
+
+// Unasked reports whether nobody asked for the message.
+func (r Reply) Unasked() bool { return !r.Closed && !r.Committed && r.Refused == nil && r.Flows == nil }
 
 // Refusal is an error message of the switch (OpenFlow 1.5, 7.5.4).
 type Refusal struct {
@@ -120,6 +127,8 @@ func parseReply(kind uint8, xid uint32, body []byte) Reply {
 	case kind == typeBundleControl && len(body) >= 8:
 		what := binary.BigEndian.Uint16(body[4:])
 		return Reply{Closed: what == bundleClose+1, Committed: what == bundleCommit+1}
+	case kind == typeMultipartReply && len(body) >= 8 && binary.BigEndian.Uint16(body) == multipartFlowDesc:
+		return Reply{Flows: body[8:], More: binary.BigEndian.Uint16(body[2:])&multipartMore != 0}
 	}
 	return Reply{}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -129,7 +130,7 @@ func TestReplies(t *testing.T) {
 	}
 	for name, tt := range tests {
 		raw, _ := hex.DecodeString(tt.text)
-		if got, err := openflow.ReadReply(bytes.NewReader(raw)); err != nil || got != tt.want {
+		if got, err := openflow.ReadReply(bytes.NewReader(raw)); err != nil || !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
@@ -150,8 +151,41 @@ func FuzzReadReply(f *testing.F) {
 	f.Add([]byte{6, 33, 0, 3, 0, 0, 0, 1})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		reply, err := openflow.ReadReply(bytes.NewReader(raw))
-		if err != nil && reply != (openflow.Reply{}) {
+		if err != nil && !reply.Unasked() {
 			t.Errorf("%+v beside error %v", reply, err)
+		}
+	})
+}
+
+// The bytes of one flow as OVS 3.1 sent them.
+func TestFlowRead(t *testing.T) {
+	raw, _ := hex.DecodeString("00d000003c00006400000000000000006f762901020304050001001a8000060602420a000003800004080000000000001000000000000000" +
+		"0000003480020008000000050" + "52f83c0800202080000000000000000800208080000000000000007800" + "20a0800000000000000090000000000040060000000000019001080004c080000000000001000001c0018003000000000000080000806800006060000000000190010" +
+		"00014004c00002020000000000000010000000010000000000000000ffff001000002320000efff846000000")
+	want := parse(t, "cookie=0x6f76290102030405, table=60, priority=100,metadata=0x1000,dl_dst=02:42:0a:00:00:03 "+
+		"actions=set_field:0x1000->tun_id,move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],set_field:192.0.2.2->tun_dst,output:1,resubmit(,70)")
+	list, err := openflow.NewFlowReader().Append(nil, raw)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%v, %v", list, err)
+	}
+	if got := list[0]; got.Flow != want || got.Packets != 7 || got.Bytes != 9 || got.Duration.Seconds() < 5 {
+		t.Errorf("got  %+v\nwant %s", got, want)
+	}
+	for size := range len(raw) - 1 {
+		if _, err := openflow.NewFlowReader().Append(nil, raw[:size+1]); err == nil {
+			t.Errorf("%d of %d bytes are taken for a flow", size+1, len(raw))
+		}
+	}
+}
+
+// Any bytes are flows or an error.
+func FuzzFlows(f *testing.F) {
+	f.Add([]byte{0, 24, 0, 0, 60, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1})
+	f.Add([]byte{0, 40, 0, 0, 60, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 4, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		list, err := openflow.NewFlowReader().Append(nil, raw)
+		if err == nil && len(list)*40 > len(raw) {
+			t.Errorf("%d flows in %d bytes", len(list), len(raw))
 		}
 	})
 }

@@ -46,16 +46,10 @@ func run(ctx context.Context) error {
 	o := lab.Options{Name: labName, Hosts: hosts, Binaries: lab.BinariesIn(*bin), Progress: os.Stderr,
 		Agents: map[string]lab.AgentOptions{"h1": quiet, "h2": quiet, "h3": quiet}}
 	report := figures.Control{Frame: figures.NewFrame(), LoadBefore: figures.Load()}
-	err := inLab(ctx, o, func(l *lab.Lab) error { return measure(ctx, l, c, &report) })
-	if err != nil {
-		return err
-	}
+	failed := inLab(ctx, o, func(l *lab.Lab) error { return measure(ctx, l, c, &report) })
 	report.LoadAfter = figures.Load()
-	if err := figures.Write(*data, report); err != nil {
-		return err
-	}
 	fmt.Println(report)
-	return figures.Print(os.Stdout, report.Tables())
+	return errors.Join(failed, figures.Write(*data, report), figures.Print(os.Stdout, report.Tables()))
 }
 
 // inLab runs do in a lab that is gone afterwards.
@@ -94,11 +88,11 @@ func measure(ctx context.Context, l *lab.Lab, c counts, report *figures.Control)
 	if report.Calls, err = calls(l.Host(1)); err != nil {
 		return err
 	}
-	if report.Creates, err = creates(ctx, l, c.creates); err != nil {
-		return err
-	}
 	if c.burst > 0 {
-		report.Bursts, err = bursts(ctx, l.Host(1), kinds, c.burst)
+		if report.Bursts, err = bursts(ctx, l.Host(1), kinds, c.burst); err != nil {
+			return err
+		}
 	}
+	report.Creates, err = creates(ctx, l, c.creates)
 	return err
 }

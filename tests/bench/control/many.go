@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -33,22 +35,25 @@ func bursts(ctx context.Context, h *lab.Host, kinds []kind, count int) ([]figure
 func burst(ctx context.Context, h *lab.Host, k kind, count int) (figures.Burst, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	group, ctx := errgroup.WithContext(ctx)
-	took, names := make([]float64, count), make([]string, count)
+	var group sync.WaitGroup
+	took, names, errs := make([]float64, count), make([]string, count), make([]error, count)
 	began := time.Now()
 	for i := range count {
 		names[i] = fmt.Sprintf("many%d", i)
-		group.Go(func() error {
+		group.Go(func() {
 			began := time.Now()
-			_, err := h.Run(ctx, k.start(names[i], firstOfBurst+i)...)
+			_, errs[i] = h.Run(ctx, k.start(names[i], firstOfBurst+i)...)
 			took[i] = figures.MS(time.Since(began))
-			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return figures.Burst{}, err
-	}
+	group.Wait()
 	b := figures.Burst{Kind: k.name, Count: count, All: figures.MS(time.Since(began)), Each: figures.NewSpread(took)}
+	for _, err := range errs {
+		if err != nil {
+			b.Failed++
+			fmt.Fprintf(os.Stderr, "  %s: %v\n", k.name, err)
+		}
+	}
 	began = time.Now()
 	_, err := h.Run(ctx, append([]string{"docker", "rm", "-f"}, names...)...)
 	b.Remove = figures.MS(time.Since(began))
@@ -57,25 +62,30 @@ func burst(ctx context.Context, h *lab.Host, k kind, count int) (figures.Burst, 
 
 // creates makes that many networks of each kind, in turns.
 func creates(ctx context.Context, l *lab.Lab, rounds int) ([]figures.Create, error) {
-	commands, usable := map[string][]float64{}, map[string][]float64{}
+	commands, usable, failed := map[string][]float64{}, map[string][]float64{}, map[string]int{}
 	for round := range rounds {
 		fmt.Fprintf(os.Stderr, "\r  network %d of %d of each kind", round+1, rounds)
 		for _, k := range []kind{
 			overlayKind(fmt.Sprintf("overlay%d", round), netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 84, byte(16 * round), 0}), 20)),
 			ovsnetKind(fmt.Sprintf("ovsnet%d", round), netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 85, byte(16 * round), 0}), 20)),
 		} {
-			said, used, err := oneCreate(ctx, l, k)
-			if err != nil {
-				return nil, err
-			}
 			kind := k.name[:len(k.name)-1]
+			said, used, err := oneCreate(ctx, l, k)
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			if err != nil {
+				failed[kind]++
+				fmt.Fprintf(os.Stderr, "\n  %s: %v\n", k.name, err)
+				continue
+			}
 			commands[kind], usable[kind] = append(commands[kind], said), append(usable[kind], used)
 		}
 	}
 	fmt.Fprintln(os.Stderr)
 	var list []figures.Create
 	for _, kind := range []string{"overlay", "ovsnet"} {
-		list = append(list, figures.Create{Kind: kind, Commands: figures.NewSpread(commands[kind]), Usable: figures.NewSpread(usable[kind])})
+		list = append(list, figures.Create{Kind: kind, Commands: figures.NewSpread(commands[kind]), Usable: figures.NewSpread(usable[kind]), Failed: failed[kind]})
 	}
 	return list, nil
 }
@@ -84,6 +94,7 @@ func creates(ctx context.Context, l *lab.Lab, rounds int) ([]figures.Create, err
 func oneCreate(ctx context.Context, l *lab.Lab, k kind) (said, used float64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	defer func() { err = errors.Join(err, removeNetwork(ctx, l, k)) }()
 	began := time.Now()
 	if err := k.makeNetwork(ctx, l); err != nil {
 		return 0, 0, err
@@ -106,17 +117,23 @@ func oneCreate(ctx context.Context, l *lab.Lab, k kind) (said, used float64, err
 			return 0, 0, err
 		}
 	}
-	used = figures.MS(time.Since(began))
-	for _, argv := range [][]string{{"docker", "rm", "-f", "first"}, {"docker", "network", "rm", k.name}} {
-		for i, h := range l.Hosts() {
-			// A swarm's network is removed by its manager alone.
-			if argv[1] == "network" && i > 0 && len(k.create) == 1 {
-				continue
-			}
-			if _, err := h.Run(ctx, argv...); err != nil {
-				return 0, 0, err
-			}
-		}
+	return said, figures.MS(time.Since(began)), nil
+}
+
+// removeNetwork removes the network with its containers, as far as they are there.
+func removeNetwork(ctx context.Context, l *lab.Lab, k kind) error {
+	var failed error
+	for _, h := range l.Hosts() {
+		_, err := h.Run(ctx, "docker", "rm", "-f", "first")
+		failed = errors.Join(failed, err)
 	}
-	return said, used, nil
+	for i, h := range l.Hosts() {
+		// A swarm's network is removed by its manager alone.
+		if i > 0 && len(k.create) == 1 {
+			break
+		}
+		_, err := h.Run(ctx, "docker", "network", "rm", k.name)
+		failed = errors.Join(failed, err)
+	}
+	return failed
 }

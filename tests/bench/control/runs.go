@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -17,16 +18,20 @@ import (
 // runs starts and removes a container of each kind in turns.
 func runs(ctx context.Context, h *lab.Host, kinds []kind, probers []*prober, rounds int) ([]figures.Run, error) {
 	started, removed, reached := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
+	failed := map[string]int{}
 	for round := range rounds {
 		fmt.Fprintf(os.Stderr, "\r  container %d of %d of each kind", round+1, rounds)
 		for _, k := range kinds {
 			start, reach, err := oneRun(ctx, h, k, probers, round)
-			if err != nil {
-				return nil, err
-			}
 			began := time.Now()
-			if _, err := h.Run(ctx, "docker", "rm", "-f", "it"); err != nil {
-				return nil, err
+			_, gone := h.Run(ctx, "docker", "rm", "-f", "it")
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			if err = errors.Join(err, gone); err != nil {
+				failed[k.name]++
+				fmt.Fprintf(os.Stderr, "\n  %s: %v\n", k.name, err)
+				continue
 			}
 			started[k.name], removed[k.name] = append(started[k.name], start), append(removed[k.name], figures.MS(time.Since(began)))
 			if k.prefix.IsValid() {
@@ -37,7 +42,7 @@ func runs(ctx context.Context, h *lab.Host, kinds []kind, probers []*prober, rou
 	fmt.Fprintln(os.Stderr)
 	var list []figures.Run
 	for _, k := range kinds {
-		r := figures.Run{Kind: k.name, Start: figures.NewSpread(started[k.name]), Remove: figures.NewSpread(removed[k.name])}
+		r := figures.Run{Kind: k.name, Start: figures.NewSpread(started[k.name]), Remove: figures.NewSpread(removed[k.name]), Failed: failed[k.name]}
 		if k.prefix.IsValid() {
 			s := figures.NewSpread(reached[k.name])
 			r.Reached = &s
@@ -47,9 +52,12 @@ func runs(ctx context.Context, h *lab.Host, kinds []kind, probers []*prober, rou
 	return list, nil
 }
 
+// runPatience is how long one container may take.
+const runPatience = time.Minute
+
 // oneRun starts one container, and waits until every prober has heard from it.
 func oneRun(ctx context.Context, h *lab.Host, k kind, probers []*prober, number int) (start, reached float64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, runPatience)
 	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
 	answers := make([]time.Time, len(probers))

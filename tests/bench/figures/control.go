@@ -21,6 +21,8 @@ type Run struct {
 	// Reached is from the return of `docker run` until the container answered on every other host, negative where it
 	// did before. Nil where other hosts cannot reach it.
 	Reached *Spread
+	// Failed is how many did not start, or were not reached, in time.
+	Failed int
 }
 
 // Call is what the agent took for one of Docker's calls, by its log, in milliseconds.
@@ -36,6 +38,8 @@ type Create struct {
 	// Commands is all that must be said for it to be usable on every host; Usable until a first container on each of
 	// them ran and was reached from h1's.
 	Commands, Usable Spread
+	// Failed is how many could not be made, or used, in time.
+	Failed int
 }
 
 // Burst is many containers of a kind started at once on one host, and removed by one command.
@@ -46,29 +50,31 @@ type Burst struct {
 	All    float64
 	Each   Spread
 	Remove float64
+	// Failed is how many of them did not start.
+	Failed int
 }
 
 // Tables are for people.
 func (c Control) Tables() []Table {
-	run := Table{Title: "One container, medians with quartiles in milliseconds", Head: []string{"network", "docker run", "after that reached from every other host", "docker rm -f"}}
+	run := Table{Title: "One container, medians with quartiles in milliseconds", Head: []string{"network", "docker run", "after that reached from every other host", "docker rm -f", "failed"}}
 	for _, r := range c.Runs {
 		reached := "cannot be"
 		if r.Reached != nil {
 			reached = r.Reached.String()
 		}
-		run.Rows = append(run.Rows, []string{r.Kind, r.Start.String(), reached, r.Remove.String()})
+		run.Rows = append(run.Rows, []string{r.Kind, r.Start.String(), reached, r.Remove.String(), fmt.Sprint(r.Failed)})
 	}
 	call := Table{Title: "The agent's part in these, by its log, in milliseconds", Head: []string{"Docker's call", "calls", "took", "longest"}}
 	for _, r := range c.Calls {
 		call.Rows = append(call.Rows, []string{r.Method, fmt.Sprint(r.Count), r.Took.String(), fmt.Sprintf("%.1f", r.Took.Max)})
 	}
-	create := Table{Title: "One new network, in milliseconds", Head: []string{"network", "all commands", "a container on each host reached"}}
+	create := Table{Title: "One new network, in milliseconds", Head: []string{"network", "all commands", "a container on each host reached", "failed"}}
 	for _, r := range c.Creates {
-		create.Rows = append(create.Rows, []string{r.Kind, r.Commands.String(), r.Usable.String()})
+		create.Rows = append(create.Rows, []string{r.Kind, r.Commands.String(), r.Usable.String(), fmt.Sprint(r.Failed)})
 	}
-	many := Table{Title: "Many containers at once on one host", Head: []string{"network", "containers", "until all run, s", "each, ms", "removal of all, s"}}
+	many := Table{Title: "Many containers at once on one host", Head: []string{"network", "containers", "until all run, s", "each, ms", "removal of all, s", "failed"}}
 	for _, r := range c.Bursts {
-		many.Rows = append(many.Rows, []string{r.Kind, fmt.Sprint(r.Count), fmt.Sprintf("%.1f", r.All/1000), r.Each.String(), fmt.Sprintf("%.1f", r.Remove/1000)})
+		many.Rows = append(many.Rows, []string{r.Kind, fmt.Sprint(r.Count), fmt.Sprintf("%.1f", r.All/1000), r.Each.String(), fmt.Sprintf("%.1f", r.Remove/1000), fmt.Sprint(r.Failed)})
 	}
 	return []Table{run, call, create, many}
 }

@@ -1,0 +1,45 @@
+package ofctl
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/ovsnet/ovsnet/flows"
+	"github.com/ovsnet/ovsnet/flows/openflow"
+)
+
+// read asks the bridge itself for all flows. An *openflow.Refusal, or ErrUnknown,
+// says that they cannot be had in this way.
+func (c *Client) read(ctx context.Context) ([]flows.Installed, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.socket())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	if _, err := conn.Write(openflow.AppendFlowsRequest(openflow.AppendHello(nil))); err != nil {
+		return nil, fmt.Errorf("ask for the flows: %w", err)
+	}
+	in, reader := bufio.NewReaderSize(conn, 1<<16), openflow.NewFlowReader()
+	list := []flows.Installed{}
+	for more := true; more; {
+		reply, err := openflow.ReadReply(in)
+		if err != nil {
+			return nil, fmt.Errorf("the connection ended: %w", err)
+		}
+		if reply.Refused != nil {
+			return nil, reply.Refused
+		}
+		if reply.Flows == nil {
+			continue
+		}
+		if list, err = reader.Append(list, reply.Flows); err != nil {
+			return nil, err
+		}
+		more = reply.More
+	}
+	return list, nil
+}
