@@ -23,7 +23,11 @@ func (l *Loop) accept(standing Standing) {
 		before = l.view.Snapshot
 	}
 	l.view = l.offered
-	for _, c := range overlay.Diff(before, l.view.Snapshot).Endpoints {
+	changes := overlay.Diff(before, l.view.Snapshot)
+	if len(changes.Nodes) > 0 {
+		l.todo.ports = true // the packet filter follows the hosts' VTEPs
+	}
+	for _, c := range changes.Endpoints {
 		if c.Before != nil && c.Before.Node == l.cfg.Node {
 			delete(l.local, c.Before.ID)
 			l.todo.ports = true

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -167,16 +166,6 @@ func TestResolvingHoldsUpNothing(t *testing.T) {
 	s.show()
 	if err := s.wait(e); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestLinksAreGuardedBeforeTheyGetPorts(t *testing.T) {
-	s := newScene(t)
-	s.settle()
-	s.host.mu.Lock()
-	defer s.host.mu.Unlock()
-	if guard, ports := slices.Index(s.host.asked, "guard"), slices.Index(s.host.asked, "ports"); guard < 0 || guard > ports {
-		t.Errorf("guard came at step %d, ports at %d", guard, ports)
 	}
 }
 

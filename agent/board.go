@@ -47,6 +47,10 @@ type State struct {
 	Flows, Local int
 	// Problems are the objects that do not work.
 	Problems []Problem
+	// Unguarded is why the packet filter is not as it should be, or nil; Drops are
+	// what it drops now.
+	Unguarded error
+	Drops     Drops
 	// At is when the last round ended, Took how long it was, Added and Removed
 	// how many flows it changed.
 	At             time.Time
@@ -111,6 +115,7 @@ func (l *Loop) publish(r round, err error) {
 	s.View, s.Held, s.Applied, s.Ports, s.Foreign = l.offered, l.held, l.applied, l.ports, l.foreign
 	s.View.Snapshot = l.view.Snapshot
 	s.HostID, s.InUse = l.host.ID, l.inUse
+	s.Unguarded, s.Drops = l.guarded.err, l.guarded.drops
 	s.Flows, s.Local = l.compiler.Len(), len(l.local)
 	s.At, s.Took, s.Added, s.Removed, s.Err = time.Now(), r.took, r.added, r.gone, err
 	if r.observed != nil {
@@ -211,6 +216,9 @@ func (s State) missing(endpoint overlay.Endpoint) (string, error) {
 	}
 	if s.Held != nil {
 		return s.Held.Error(), nil
+	}
+	if s.Unguarded != nil {
+		return s.Unguarded.Error(), nil
 	}
 	if s.View.Snapshot == nil {
 		return "etcd has not answered yet", nil

@@ -26,7 +26,12 @@ type fakeHost struct {
 	broken   map[string]error
 	deleted  []string
 	resolved []netip.Addr
-	guarded  []string
+	// guarded and vteps are what the packet filter was asked to fit last, bare the
+	// ports that were made before their link was guarded.
+	guarded []string
+	vteps   []netip.Addr
+	bare    []string
+	dropped uint64
 	// asked are the switch's and the filter's parts in the order of their use.
 	asked []string
 	// configured says that bridge and tunnel may be changed.
@@ -63,8 +68,9 @@ func (h *fakeHost) stand(now Standing) {
 	h.stands = make(chan struct{})
 }
 
-func (h *fakeHost) Ensure(_ context.Context, links []string) error {
-	return h.do("guard", func() { h.guarded = links })
+func (h *fakeHost) Ensure(_ context.Context, links []string, vteps []netip.Addr) (dropped uint64, err error) {
+	err = h.do("guard", func() { h.guarded, h.vteps, dropped = links, vteps, h.dropped })
+	return dropped, err
 }
 
 func (h *fakeHost) Ping(context.Context) error { return h.do("ping", func() {}) }
@@ -126,6 +132,9 @@ func (h *fakeHost) Observe(context.Context) (o Observation, err error) {
 func (h *fakeHost) EnsurePorts(_ context.Context, ports []Port) (problems []Problem, err error) {
 	return problems, h.do("ports", func() {
 		for _, p := range ports {
+			if !slices.Contains(h.guarded, p.Name) {
+				h.bare = append(h.bare, p.Name)
+			}
 			if why := h.refused[p.Endpoint]; why != "" {
 				problems = append(problems, Problem{Object: endpointObject(p.Endpoint), Reason: why})
 				continue

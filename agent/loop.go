@@ -62,6 +62,7 @@ type Loop struct {
 	links    *patience
 	follows  *patience
 	foreign  []flows.Installed
+	guarded  guarded
 	// inUse are the networks of which a container holds a link.
 	inUse     map[string]bool
 	releasing []overlay.Endpoint
@@ -87,8 +88,9 @@ func NewLoop(cfg Config, parts Parts) *Loop {
 		local: map[string]overlay.Endpoint{}, ports: map[string]flows.Port{},
 		compiler: flows.NewCompiler(cfg.Route),
 		links:    newPatience(cfg.Grace), follows: newPatience(cfg.Grace),
-		todo:  scope{ports: true, full: true},
-		retry: persistent(100*time.Millisecond, 2*time.Second),
+		guarded: newGuarded(),
+		todo:    scope{ports: true, full: true},
+		retry:   persistent(100*time.Millisecond, 2*time.Second),
 	}
 	l.releases = newChore(releaseTimeout, l.release)
 	l.readying = newChore(readyTimeout, l.ready)
@@ -153,10 +155,9 @@ func (l *Loop) reconcile(ctx context.Context) time.Duration {
 		return l.retry.NextBackOff()
 	}
 	l.retry.Reset()
-	if l.view.Snapshot == nil {
-		return 0
+	if l.view.Snapshot != nil {
+		l.todo = scope{}
 	}
-	l.todo = scope{}
 	if l.recheck.IsZero() {
 		return 0
 	}
@@ -171,13 +172,18 @@ type round struct {
 	added, gone int
 	observed    *Observation
 	problems    []Problem
-	// unguarded is why the packet filter is not what it should be.
-	unguarded error
 }
 
 // round brings bridge, ports and flows, in this order, to what is wanted.
 func (l *Loop) round(ctx context.Context, r *round) error {
+	var links map[string]Link
 	if r.scope.ports || r.scope.full {
+		var err error
+		if links, err = l.parts.Links.List(ctx); err != nil {
+			return fmt.Errorf("list links: %w", err)
+		}
+		l.recheck = time.Time{}
+		l.reachGuard(ctx, links)
 		host, err := l.parts.Switch.EnsureHost(ctx, l.view.Snapshot != nil)
 		if err != nil {
 			return fmt.Errorf("bridge and tunnel: %w", err)
@@ -190,7 +196,7 @@ func (l *Loop) round(ctx context.Context, r *round) error {
 	var plan portPlan
 	if r.scope.ports || r.scope.full {
 		var err error
-		if plan, err = l.reachPorts(ctx, r); err != nil {
+		if plan, err = l.reachPorts(ctx, links, r); err != nil {
 			return err
 		}
 	}
@@ -201,23 +207,16 @@ func (l *Loop) round(ctx context.Context, r *round) error {
 	if r.scope.ports || r.scope.full {
 		l.cleanUp(ctx, plan, r)
 	}
-	return r.unguarded
+	return nil
 }
 
 // reachPorts makes the ports that are missing and learns every port's number.
-func (l *Loop) reachPorts(ctx context.Context, r *round) (portPlan, error) {
-	links, err := l.parts.Links.List(ctx)
-	if err != nil {
-		return portPlan{}, fmt.Errorf("list links: %w", err)
-	}
+func (l *Loop) reachPorts(ctx context.Context, links map[string]Link, r *round) (portPlan, error) {
 	seen, err := l.parts.Switch.Observe(ctx)
 	if err != nil {
 		return portPlan{}, fmt.Errorf("observe OVS: %w", err)
 	}
 	plan := planPorts(l.local, links, seen.Ports, l.links, time.Now())
-	if err := l.parts.Guard.Ensure(ctx, plan.guard); err != nil {
-		r.unguarded = fmt.Errorf("packet filter: %w", err)
-	}
 	if len(plan.ensure) > 0 {
 		refused, err := l.parts.Switch.EnsurePorts(ctx, plan.ensure)
 		if err != nil {
@@ -229,7 +228,10 @@ func (l *Loop) reachPorts(ctx context.Context, r *round) (portPlan, error) {
 		}
 	}
 	r.observed = &seen
-	l.recheck, l.inUse = plan.recheck, plan.inUse
+	l.inUse = plan.inUse
+	if !plan.recheck.IsZero() {
+		l.due(plan.recheck)
+	}
 	l.tunnel, l.ports = seen.Tunnel, map[string]flows.Port{}
 	for _, p := range seen.Ports {
 		if p.OFPort > 0 {

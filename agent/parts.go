@@ -115,8 +115,11 @@ type Endpoints interface {
 
 // Guard is the host's packet filter around the tunnel and the endpoints' links.
 type Guard interface {
-	// Ensure makes the filter fit these host ends of endpoint links.
-	Ensure(ctx context.Context, links []string) error
+	// Ensure makes the filter fit these host ends of endpoint links, and these
+	// tunnel addresses of the cluster's hosts, nil while they are not known. It
+	// returns how many tunnel packets for this host the filter has dropped, since
+	// it stands, that would have been taken without it.
+	Ensure(ctx context.Context, links []string, vteps []netip.Addr) (dropped uint64, err error)
 }
 
 // Member tells whether this host takes part in its cluster.

@@ -39,8 +39,6 @@ type portPlan struct {
 	dropLinks []string
 	// release are endpoints whose link vanished without a word from Docker.
 	release []overlay.Endpoint
-	// guard are the host ends of the local endpoints' links.
-	guard []string
 	// inUse are the networks of which a container holds a link.
 	inUse map[string]bool
 	// recheck is when something above may become due; zero when nothing will.
@@ -97,11 +95,8 @@ func planPorts(local map[string]overlay.Endpoint, links map[string]Link, ports [
 		name := e.PortName()
 		link, present := links[name]
 		wanted[name] = present
-		if present {
-			plan.guard = append(plan.guard, name)
-			if !link.Waiting {
-				plan.inUse[e.Network] = true
-			}
+		if present && !link.Waiting {
+			plan.inUse[e.Network] = true
 		}
 		if !present && due("endpoint "+e.ID) {
 			plan.release = append(plan.release, e)
@@ -135,7 +130,6 @@ func planPorts(local map[string]overlay.Endpoint, links map[string]Link, ports [
 func (p *portPlan) sort() {
 	slices.SortFunc(p.ensure, func(a, b Port) int { return cmp.Compare(a.Name, b.Name) })
 	slices.Sort(p.remove)
-	slices.Sort(p.guard)
 	slices.Sort(p.dropLinks)
 	slices.SortFunc(p.release, func(a, b overlay.Endpoint) int { return cmp.Compare(a.ID, b.ID) })
 }

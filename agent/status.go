@@ -87,7 +87,7 @@ func NewStatus(f Facts, s State) Status {
 		OVS:   OVSStatus{Bridge: f.Bridge, Version: s.Observed.Version, Datapath: s.Observed.Datapath, TunnelPort: s.Observed.Tunnel},
 		Local: s.Local, Flows: s.Flows,
 		Round:    RoundStatus{At: s.At, Seconds: s.Took.Seconds(), Added: s.Added, Removed: s.Removed, Failures: s.Failures},
-		Problems: append(append(append([]Problem{}, s.Problems...), s.Observed.Problems...), s.View.Problems...),
+		Problems: slices.Concat([]Problem{}, s.Problems, s.Observed.Problems, s.View.Problems, s.Drops.problem()),
 		Reasons:  []string{}, Warnings: append([]string{}, f.Warnings...),
 	}
 	if s.Err != nil {
@@ -126,6 +126,9 @@ func reasons(f Facts, s State) []string {
 	}
 	if s.Held != nil && !slices.Contains(list, s.Held.Error()) {
 		list = append(list, s.Held.Error())
+	}
+	if s.Unguarded != nil {
+		list = append(list, s.Unguarded.Error())
 	}
 	say(s.View.Snapshot == nil && s.Held == nil, "etcd has not answered yet")
 	say(s.View.Snapshot != nil && !s.View.Connected, "etcd does not answer; the flows last computed stay in force")

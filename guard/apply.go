@@ -32,7 +32,9 @@ func apply(ctx context.Context, operations []operation) error {
 	}
 	defer func() { _ = conn.CloseLasting() }()
 	for _, o := range operations {
-		send(conn, o)
+		if err := send(conn, o); err != nil {
+			return fmt.Errorf("encode %q: %w", o, err)
+		}
 	}
 	if err := conn.Flush(); err != nil {
 		return fmt.Errorf("a transaction of %d operations, first %q: %w", len(operations), operations[0], err)
@@ -41,24 +43,42 @@ func apply(ctx context.Context, operations []operation) error {
 }
 
 // send puts the operation into the connection's transaction.
-func send(conn *nftables.Conn, o operation) {
+func send(conn *nftables.Conn, o operation) error {
 	in := &nftables.Table{Family: o.chain.family, Name: table}
 	named := &nftables.Chain{Table: in, Name: o.chain.name}
+	group := &nftables.Set{Table: &nftables.Table{Family: nftables.TableFamilyINet, Name: table}, Name: o.set.name, KeyType: o.set.kind}
 	switch o.verb {
 	case addTable:
 		conn.AddTable(in)
 	case deleteTable:
 		conn.DelTable(in)
+	case addSet:
+		return conn.AddSet(group, nil)
+	case addElements:
+		return conn.SetAddElements(group, o.set.keys())
+	case deleteElements:
+		return conn.SetDeleteElements(group, o.set.keys())
 	case addChain:
-		named.Type, named.Policy, named.Device = nftables.ChainTypeFilter, &o.chain.policy, o.chain.device
-		named.Hooknum = nftables.ChainHookRef(nftables.ChainHook(o.chain.hook))
-		named.Priority = nftables.ChainPriorityRef(nftables.ChainPriority(o.chain.priority))
+		if o.chain.hook != noHook {
+			named.Type, named.Policy, named.Device = nftables.ChainTypeFilter, &o.chain.policy, o.chain.device
+			named.Hooknum = nftables.ChainHookRef(nftables.ChainHook(o.chain.hook))
+			named.Priority = nftables.ChainPriorityRef(nftables.ChainPriority(o.chain.priority))
+		}
 		conn.AddChain(named)
 	case flushChain:
 		conn.FlushChain(named)
 	case deleteChain:
 		conn.DelChain(named)
 	case addRule:
-		conn.AddRule(&nftables.Rule{Table: in, Chain: named, Exprs: o.rule.exprs, UserData: userdata.AppendString(nil, userdata.TypeComment, o.rule.words)})
+		conn.AddRule(&nftables.Rule{Table: in, Chain: named, Exprs: o.rule.exprs, UserData: userdata.AppendString(nil, userdata.TypeComment, o.rule.comment)})
 	}
+	return nil
+}
+
+func (s set) keys() []nftables.SetElement {
+	var all []nftables.SetElement
+	for _, addr := range s.addrs {
+		all = append(all, nftables.SetElement{Key: addr.AsSlice()})
+	}
+	return all
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"os/exec"
 	"regexp"
@@ -48,7 +47,7 @@ func command(t testing.TB, argv ...string) string {
 
 func ensure(t testing.TB, want Rules) {
 	t.Helper()
-	if err := Ensure(context.Background(), want); err != nil {
+	if _, err := Ensure(context.Background(), want); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -67,33 +66,76 @@ func addLinks(t testing.TB, count int) []string {
 	return names
 }
 
-// ruleset is what nft lists, with all counters at nought.
-func ruleset(t testing.TB) string {
+// rules is what nft lists, with all counters at nought and without digests.
+func rules(t testing.TB) string {
 	t.Helper()
-	return regexp.MustCompile(`packets \d+ bytes \d+`).ReplaceAllString(command(t, "nft", "list", "ruleset"), "packets 0 bytes 0")
+	return plain(command(t, "nft", "list", "ruleset"))
+}
+
+func plain(text string) string {
+	text = regexp.MustCompile(`packets \d+ bytes \d+`).ReplaceAllString(text, "packets 0 bytes 0")
+	return regexp.MustCompile(`, [0-9a-f]{8}"`).ReplaceAllString(text, `"`)
 }
 
 const listed = `table inet ovsnet {
+	set vteps4 {
+		type ipv4_addr
+		elements = { 192.0.2.1, 192.0.2.2 }
+	}
+
+	set vteps6 {
+		type ipv6_addr
+		elements = { 2001:db8::1 }
+	}
+
 	chain prerouting {
 		type filter hook prerouting priority raw; policy accept;
-		udp dport 4789 fib saddr . iif oif missing counter packets 0 bytes 0 drop comment "udp dport 4789 fib saddr . iif oif missing counter drop"
+		udp dport 4789 goto tunnel comment "a tunnel packet"
+		udp sport 4789 goto claimed comment "its answer would be a tunnel packet"
+	}
+
+	chain tunnel {
+		ip daddr 192.0.2.1 goto arriving comment "to this host"
+		ip6 daddr 2001:db8::1 goto arriving comment "to this host"
+		goto claimed comment "to another"
+	}
+
+	chain arriving {
+		fib saddr . iif oif missing counter packets 0 bytes 0 drop comment "this link does not lead to its source"
+		notrack comment "no connection of a container"
+	}
+
+	chain claimed {
+		ip saddr @vteps4 fib saddr . iif oif missing counter packets 0 bytes 0 drop comment "a VTEP as source, and this link does not lead to it"
+		ip6 saddr @vteps6 fib saddr . iif oif missing counter packets 0 bytes 0 drop comment "a VTEP as source, and this link does not lead to it"
+	}
+
+	chain output {
+		type filter hook output priority raw; policy accept;
+		udp dport 4789 ip saddr 192.0.2.1 notrack comment "nothing translates the host's own tunnel packets"
+		udp dport 4789 ip6 saddr 2001:db8::1 notrack comment "nothing translates the host's own tunnel packets"
 	}
 
 	chain postrouting {
 		type filter hook postrouting priority 300; policy accept;
-		ip saddr 192.0.2.1 udp dport 4789 ct status snat,dnat counter packets 0 bytes 0 drop comment "ip saddr 192.0.2.1 udp dport 4789 ct status snat,dnat counter drop"
-		ip6 saddr 2001:db8::1 udp dport 4789 ct status snat,dnat counter packets 0 bytes 0 drop comment "ip6 saddr 2001:db8::1 udp dport 4789 ct status snat,dnat counter drop"
+		udp dport 4789 goto translated comment "a tunnel packet"
+		udp sport 4789 goto translated comment "its answer would be a tunnel packet"
+	}
+
+	chain translated {
+		ip saddr 192.0.2.1 ct status snat,dnat counter packets 0 bytes 0 drop comment "another's, in this host's name"
+		ip6 saddr 2001:db8::1 ct status snat,dnat counter packets 0 bytes 0 drop comment "another's, in this host's name"
 	}
 }
 table netdev ovsnet {
 	chain ov1 {
 		type filter hook ingress device "ov1" priority filter; policy drop;
-		counter packets 0 bytes 0 drop comment "counter drop"
+		counter packets 0 bytes 0 drop comment "what a container sends here is Open vSwitch's alone"
 	}
 
 	chain ov2 {
 		type filter hook ingress device "ov2" priority filter; policy drop;
-		counter packets 0 bytes 0 drop comment "counter drop"
+		counter packets 0 bytes 0 drop comment "what a container sends here is Open vSwitch's alone"
 	}
 }
 `
@@ -102,7 +144,7 @@ func TestEnsureMakesWhatNftLists(t *testing.T) {
 	ownNamespace(t)
 	addLinks(t, 2)
 	ensure(t, example())
-	if diff := cmp.Diff(listed, ruleset(t)); diff != "" {
+	if diff := cmp.Diff(listed, rules(t)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -111,13 +153,13 @@ func TestRemoveLeavesOthers(t *testing.T) {
 	ownNamespace(t)
 	addLinks(t, 2)
 	command(t, "nft", "add table inet others; add chain inet others prerouting { type filter hook prerouting priority raw; }")
-	before := ruleset(t)
+	before := rules(t)
 	for range 2 {
 		ensure(t, example())
 		if err := Remove(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(before, ruleset(t)); diff != "" {
+		if diff := cmp.Diff(before, rules(t)); diff != "" {
 			t.Errorf("(-before +after):\n%s", diff)
 		}
 		if err := Remove(t.Context()); err != nil {
@@ -158,7 +200,7 @@ func generation(t *testing.T) uint32 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, ad, err := attributes(answers[0].Data)
+	ad, err := decode(answers[0].Data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +222,14 @@ func TestEnsureMendsWhatOthersChanged(t *testing.T) {
 		"delete chain netdev ovsnet ov2",
 		"insert rule inet ovsnet prerouting accept",
 		"insert rule netdev ovsnet ov1 accept",
+		"insert rule inet ovsnet arriving accept",
 		"add chain inet ovsnet prerouting { policy drop; }",
+		"add table inet ovsnet { flags dormant; }",
+		"add table netdev ovsnet { flags dormant; }",
+		"delete element inet ovsnet vteps4 { 192.0.2.2 }; add element inet ovsnet vteps6 { 2001:db8::9 }",
+		"add set inet ovsnet mine { type ipv4_addr; }",
+		"flush chain inet ovsnet claimed; delete set inet ovsnet vteps4; add set inet ovsnet vteps4 { type ipv4_addr; flags interval; }",
+		"flush chain inet ovsnet tunnel; delete chain inet ovsnet arriving; add chain inet ovsnet arriving { type filter hook output priority 5; }",
 		"add chain inet ovsnet mine; add rule inet ovsnet mine accept; add chain inet ovsnet other; add rule inet ovsnet other jump mine",
 		`delete chain netdev ovsnet ov2; add chain netdev ovsnet ov2 { type filter hook ingress device "ov1" priority 5; }`,
 	} {
@@ -189,7 +238,7 @@ func TestEnsureMendsWhatOthersChanged(t *testing.T) {
 			addLinks(t, 2)
 			ensure(t, example())
 			command(t, "nft", change)
-			if ruleset(t) == listed {
+			if rules(t) == listed {
 				t.Fatal("nothing changed")
 			}
 			ensure(t, example())
@@ -204,21 +253,24 @@ func TestEnsureMendsWhatOthersChanged(t *testing.T) {
 func sorted(t *testing.T) string {
 	t.Helper()
 	var text strings.Builder
-	for _, name := range []string{"inet", "netdev"} {
-		text.WriteString("table " + name + " ovsnet {\n")
-		for i, c := range map[string][]string{"inet": {"prerouting", "postrouting"}, "netdev": {"ov1", "ov2"}}[name] {
-			if i > 0 {
-				text.WriteString("\n")
-			}
-			_, body, _ := strings.Cut(command(t, "nft", "list chain "+name+" ovsnet "+c), "{\n")
-			text.WriteString(strings.TrimSuffix(body, "}\n"))
+	list := func(kind, family string, names ...string) {
+		for _, name := range names {
+			_, body, _ := strings.Cut(command(t, "nft", "list", kind, family, "ovsnet", name), "{\n")
+			text.WriteString(strings.TrimSuffix(body, "}\n") + "\n")
 		}
-		text.WriteString("}\n")
 	}
-	if chains := strings.Count(ruleset(t), "\tchain "); chains != 4 {
-		t.Errorf("%d chains:\n%s", chains, ruleset(t))
+	text.WriteString("table inet ovsnet {\n")
+	list("set", "inet", "vteps4", "vteps6")
+	list("chain", "inet", "prerouting", "tunnel", "arriving", "claimed", "output", "postrouting", "translated")
+	text.WriteString("}\ntable netdev ovsnet {\n")
+	list("chain", "netdev", "ov1", "ov2")
+	text.WriteString("}\n")
+	for word, count := range map[string]int{"\tchain ": 9, "\tset ": 2, "dormant": 0} {
+		if there := strings.Count(rules(t), word); there != count {
+			t.Errorf("%q is there %d times:\n%s", word, there, rules(t))
+		}
 	}
-	return regexp.MustCompile(`packets \d+ bytes \d+`).ReplaceAllString(text.String(), "packets 0 bytes 0")
+	return strings.ReplaceAll(plain(text.String()), "\t}\n\n}", "\t}\n}")
 }
 
 func TestLinksComeAndGo(t *testing.T) {
@@ -227,13 +279,13 @@ func TestLinksComeAndGo(t *testing.T) {
 	want := example()
 	want.Links = []string{"ov1", "ov2", "absent"}
 	ensure(t, want)
-	if diff := cmp.Diff(listed, ruleset(t)); diff != "" {
+	if diff := cmp.Diff(listed, rules(t)); diff != "" {
 		t.Errorf("with a link that is not there (-want +got):\n%s", diff)
 	}
 	command(t, "ip", "link", "del", "ov2")
 	want.Links = []string{"ov1"}
 	ensure(t, want)
-	if text := ruleset(t); strings.Contains(text, "ov2") || !strings.Contains(text, "ov1") {
+	if text := rules(t); strings.Contains(text, "ov2") || !strings.Contains(text, "ov1") {
 		t.Errorf("after ov2 went:\n%s", text)
 	}
 	// The same name is another link now, and the chain must hang at it.
@@ -243,10 +295,10 @@ func TestLinksComeAndGo(t *testing.T) {
 	if diff := cmp.Diff(listed, sorted(t)); diff != "" {
 		t.Errorf("with new links of the same names (-want +got):\n%s", diff)
 	}
-	if err := Ensure(t.Context(), Rules{Port: 4789, VTEPs: []netip.Addr{example().VTEPs[0]}}); err != nil {
+	if _, err := Ensure(t.Context(), Rules{Port: 4789, VTEPs: addrs("2001:db8::1"), Peers: addrs()}); err != nil {
 		t.Fatal(err)
 	}
-	if text := ruleset(t); strings.Contains(text, "device") || strings.Contains(text, "192.0.2.1") {
+	if text := rules(t); strings.Contains(text, "device") || strings.Contains(text, "192.0.2.1") {
 		t.Errorf("without links, and with one address:\n%s", text)
 	}
 }
@@ -255,7 +307,7 @@ func TestEnsureEndsWithItsContext(t *testing.T) {
 	ownNamespace(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Ensure(ctx, example()); !errors.Is(err, context.Canceled) {
+	if _, err := Ensure(ctx, example()); !errors.Is(err, context.Canceled) {
 		t.Errorf("Ensure: %v", err)
 	}
 	if err := Remove(ctx); !errors.Is(err, context.Canceled) {

@@ -2,13 +2,13 @@ package guard
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/userdata"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -16,68 +16,89 @@ import (
 // dumpAttempts bounds how often a dump that a change fell into is read again.
 const dumpAttempts = 10
 
-// observe reads the chains of our tables with the words of their rules.
-func observe(ctx context.Context) ([]chain, error) {
+// observe reads our tables: their flags, sets and chains, and the comments and drops of their rules.
+func observe(ctx context.Context) (ruleset, error) {
+	if err := ctx.Err(); err != nil {
+		return ruleset{}, err
+	}
 	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
-		return nil, fmt.Errorf("open netlink socket of netfilter: %w", err)
+		return ruleset{}, fmt.Errorf("open netlink socket of netfilter: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
 	defer bound(ctx, conn)()
-	var all []chain
-	for _, family := range []nftables.TableFamily{nftables.TableFamilyINet, nftables.TableFamilyNetdev} {
-		chains, err := chainsOf(conn, family)
-		if err != nil {
-			return nil, fmt.Errorf("list chains: %w", err)
-		}
-		if err := addRulesOf(conn, family, chains); err != nil {
-			return nil, fmt.Errorf("list rules: %w", err)
-		}
-		all = append(all, chains...)
+	found := ruleset{flags: map[nftables.TableFamily]uint32{}}
+	if err := each(conn, unix.NFT_MSG_GETTABLE, nftables.TableFamilyUnspecified, nil, found.readTable); err != nil {
+		return ruleset{}, fmt.Errorf("list tables: %w", err)
 	}
-	return all, nil
+	if len(found.flags) == 0 {
+		return found, nil
+	}
+	if err := found.readChains(conn); err != nil {
+		return ruleset{}, err
+	}
+	if _, there := found.flags[nftables.TableFamilyINet]; !there {
+		return found, nil
+	}
+	if err := found.readSets(conn); err != nil {
+		return ruleset{}, fmt.Errorf("list sets: %w", err)
+	}
+	return found, nil
 }
 
-// chainsOf are the chains of our table of the family, without rules.
-func chainsOf(conn *netlink.Conn, family nftables.TableFamily) ([]chain, error) {
-	messages, err := dump(conn, unix.NFT_MSG_GETCHAIN, family, nil)
-	if err != nil {
-		return nil, err
-	}
-	var chains []chain
-	for _, m := range messages {
-		c, ours, err := readChain(m.Data)
-		if err != nil {
-			return nil, err
-		}
-		if ours {
-			chains = append(chains, c)
+// readChains reads the chains and their rules. Other programs' chains in tables of our families are passed over; the
+// kernel lists the rules of our tables alone.
+func (r *ruleset) readChains(conn *netlink.Conn) error {
+	for _, family := range families {
+		if err := each(conn, unix.NFT_MSG_GETCHAIN, family, nil, r.readChain); err != nil {
+			return fmt.Errorf("list chains: %w", err)
 		}
 	}
-	return chains, nil
-}
-
-// addRulesOf gives the chains the rules that they have in our table of the family. The kernel lists one table's rules
-// for each such question, whatever the number of chains.
-func addRulesOf(conn *netlink.Conn, family nftables.TableFamily, chains []chain) error {
-	name, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: unix.NFTA_RULE_TABLE, Data: []byte(table + "\x00")}})
+	index := make(map[key]int, len(r.chains))
+	for i, c := range r.chains {
+		index[key{c.family, c.name}] = i
+	}
+	ours, err := named(name{unix.NFTA_RULE_TABLE, table})
 	if err != nil {
 		return err
 	}
-	messages, err := dump(conn, unix.NFT_MSG_GETRULE, family, name)
+	for _, family := range families {
+		err := each(conn, unix.NFT_MSG_GETRULE, family, ours, func(m message) error {
+			in, read, err := readRule(m)
+			if i, known := index[key{m.family, in}]; known && err == nil {
+				r.chains[i].rules = append(r.chains[i].rules, read)
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("list rules: %w", err)
+		}
+	}
+	return nil
+}
+
+// readSets reads the sets of table inet with their elements.
+func (r *ruleset) readSets(conn *netlink.Conn) error {
+	ours, err := named(name{unix.NFTA_SET_TABLE, table})
 	if err != nil {
 		return err
 	}
-	rules := map[string][]rule{}
-	for _, m := range messages {
-		in, r, err := readRule(m.Data)
+	if err := each(conn, unix.NFT_MSG_GETSET, nftables.TableFamilyINet, ours, r.readSet); err != nil {
+		return err
+	}
+	for i := range r.sets {
+		s := &r.sets[i]
+		if s.odd {
+			continue
+		}
+		of, err := named(name{unix.NFTA_SET_ELEM_LIST_TABLE, table}, name{unix.NFTA_SET_ELEM_LIST_SET, s.name})
 		if err != nil {
 			return err
 		}
-		rules[in] = append(rules[in], r)
-	}
-	for i := range chains {
-		chains[i].rules = rules[chains[i].name]
+		if err := each(conn, unix.NFT_MSG_GETSETELEM, nftables.TableFamilyINet, of, s.readElements); err != nil {
+			return err
+		}
+		slices.SortFunc(s.addrs, netip.Addr.Compare)
 	}
 	return nil
 }
@@ -88,7 +109,25 @@ func bound(ctx context.Context, conn *netlink.Conn) func() {
 	return func() { stop() }
 }
 
-// dump lists what the kernel has of one kind, for all tables of the family unless attributes say less.
+// each reads all that the kernel has of one kind in tables of the family, or of all families, as far as the attributes
+// allow.
+func each(conn *netlink.Conn, kind uint16, family nftables.TableFamily, attributes []byte, read func(message) error) error {
+	messages, err := dump(conn, kind, family, attributes)
+	if err != nil {
+		return err
+	}
+	for _, m := range messages {
+		decoded, err := decode(m.Data)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(read(decoded), decoded.Err()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func dump(conn *netlink.Conn, kind uint16, family nftables.TableFamily, attributes []byte) ([]netlink.Message, error) {
 	request := netlink.Message{
 		Header: netlink.Header{Type: netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | kind), Flags: netlink.Request | netlink.Dump},
@@ -113,70 +152,4 @@ func interrupted(messages []netlink.Message) bool {
 		}
 	}
 	return false
-}
-
-// attributes decodes what follows the header of struct nfgenmsg, whose first byte is the family.
-func attributes(data []byte) (nftables.TableFamily, *netlink.AttributeDecoder, error) {
-	const header = 4
-	if len(data) < header {
-		return 0, nil, fmt.Errorf("%d bytes are too few", len(data))
-	}
-	ad, err := netlink.NewAttributeDecoder(data[header:])
-	if err != nil {
-		return 0, nil, err
-	}
-	ad.ByteOrder = binary.BigEndian
-	return nftables.TableFamily(data[0]), ad, nil
-}
-
-func readChain(data []byte) (c chain, ours bool, err error) {
-	family, ad, err := attributes(data)
-	if err != nil {
-		return chain{}, false, err
-	}
-	c.family, c.hook = family, noHook
-	for ad.Next() {
-		switch ad.Type() {
-		case unix.NFTA_CHAIN_TABLE:
-			ours = ad.String() == table
-		case unix.NFTA_CHAIN_NAME:
-			c.name = ad.String()
-		case unix.NFTA_CHAIN_POLICY:
-			c.policy = nftables.ChainPolicy(ad.Uint32())
-		case unix.NFTA_CHAIN_HOOK:
-			ad.Nested(func(hook *netlink.AttributeDecoder) error { return readHook(hook, &c.declaration) })
-		}
-	}
-	return c, ours, ad.Err()
-}
-
-func readHook(ad *netlink.AttributeDecoder, d *declaration) error {
-	for ad.Next() {
-		switch ad.Type() {
-		case unix.NFTA_HOOK_HOOKNUM:
-			d.hook = int(ad.Uint32())
-		case unix.NFTA_HOOK_PRIORITY:
-			d.priority = int32(ad.Uint32())
-		case unix.NFTA_HOOK_DEV:
-			d.device = ad.String()
-		}
-	}
-	return nil
-}
-
-// readRule gives a rule, with its words only, and the name of its chain.
-func readRule(data []byte) (in string, r rule, err error) {
-	_, ad, err := attributes(data)
-	if err != nil {
-		return "", rule{}, err
-	}
-	for ad.Next() {
-		switch ad.Type() {
-		case unix.NFTA_RULE_CHAIN:
-			in = ad.String()
-		case unix.NFTA_RULE_USERDATA:
-			r.words, _ = userdata.GetString(ad.Bytes(), userdata.TypeComment)
-		}
-	}
-	return in, r, ad.Err()
 }

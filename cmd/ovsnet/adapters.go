@@ -162,15 +162,25 @@ type doorkeeper struct {
 	// them: what the host's own kernel is kept from there never was for it. With
 	// the kernel's datapath the same rule would keep OVS from its packets.
 	userspace bool
+	// off says that there is to be no guard.
+	off bool
 }
 
-// Ensure guards the tunnel port, and the links where that is due.
-func (d doorkeeper) Ensure(ctx context.Context, links []string) error {
-	return guard.Ensure(ctx, d.rules(links))
+// Ensure guards the tunnel port, and the links where that is due. Drops are told
+// where they keep something from OVS.
+func (d doorkeeper) Ensure(ctx context.Context, links []string, peers []netip.Addr) (uint64, error) {
+	if d.off {
+		return 0, guard.Remove(ctx)
+	}
+	drops, err := guard.Ensure(ctx, d.rules(links, peers))
+	if d.userspace {
+		return 0, err
+	}
+	return drops.Arriving, err
 }
 
-func (d doorkeeper) rules(links []string) guard.Rules {
-	rules := guard.Rules{Port: d.port, VTEPs: d.vteps}
+func (d doorkeeper) rules(links []string, peers []netip.Addr) guard.Rules {
+	rules := guard.Rules{Port: d.port, VTEPs: d.vteps, Peers: peers}
 	if d.userspace {
 		rules.Links = links
 	}

@@ -20,6 +20,7 @@ func agentCommand() *cli.Command {
 		&cli.StringSliceFlag{Name: "vtep", Usage: "tunnel `ADDRESS` of this host, the private one first; found from the route to etcd if left out", EnvVars: env("VTEP")},
 		&cli.UintFlag{Name: "vxlan-port", Usage: "UDP `PORT` of the tunnels, the same on every host", EnvVars: env("VXLAN_PORT"), Value: 4789},
 		&cli.StringFlag{Name: "datapath", Usage: "OVS datapath `TYPE`: system (kernel) or netdev (userspace)", EnvVars: env("DATAPATH"), Value: "system"},
+		&cli.StringFlag{Name: "guard", Usage: "on or off: `WHETHER` netfilter rules keep containers from sending tunnel packets in a host's name", EnvVars: env("GUARD"), Value: "on"},
 		&cli.StringFlag{Name: "address-pool", Usage: "`RANGE` that networks without --subnet get a /24 of", EnvVars: env("ADDRESS_POOL"), Value: "10.32.0.0/12"},
 		&cli.StringFlag{Name: "plugin-socket", Usage: "Docker plugin socket `PATH`; its file name without .sock is the driver's name", EnvVars: env("PLUGIN_SOCKET"), Value: docker.SocketPath},
 		&cli.StringFlag{Name: "etcd-embedded", Usage: "run an etcd server in this agent, with its data in `DIR`", EnvVars: env("ETCD_EMBEDDED")},
@@ -60,13 +61,16 @@ func readSettings(c *cli.Context) (settings, error) {
 		ovsdb: c.String("ovsdb"), ovsRunDir: c.String("ovs-rundir"), socket: c.String("socket"), docker: c.String("docker"), pluginSocket: c.String("plugin-socket"),
 		etcdDir: c.String("etcd-embedded"), etcdListen: c.String("etcd-listen"), store: storeConfig(c),
 		aliveTTL: c.Duration("alive-ttl"), grace: c.Duration("grace"), fullEvery: c.Duration("full-every"),
-		newCluster: c.Bool("new-cluster"),
+		newCluster: c.Bool("new-cluster"), unguarded: c.String("guard") == "off",
 	}
 	if err := overlay.ValidateName("node", s.node); err != nil {
 		return settings{}, err
 	}
 	if s.datapath != "system" && s.datapath != "netdev" {
 		return settings{}, overlay.Refuse(overlay.Invalid, "--datapath "+s.datapath, "use system or netdev", "unknown datapath type")
+	}
+	if word := c.String("guard"); word != "on" && word != "off" {
+		return settings{}, overlay.Refuse(overlay.Invalid, "--guard "+word, "use on or off", "neither of the two")
 	}
 	port := c.Uint("vxlan-port")
 	if port < 1 || port > 65535 {

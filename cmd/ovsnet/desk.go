@@ -113,6 +113,9 @@ func (d *desk) Status() agent.Status {
 	if s.store.Insecure {
 		facts.Warnings = append(facts.Warnings, "--etcd-insecure: whoever can reach etcd can change every network")
 	}
+	if s.unguarded {
+		facts.Warnings = append(facts.Warnings, "--guard off: a container can send tunnel packets in this host's name, and so into every network")
+	}
 	var state agent.State
 	if d.loop != nil {
 		state = d.loop.State()

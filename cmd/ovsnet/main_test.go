@@ -67,7 +67,7 @@ func TestBadCommandLines(t *testing.T) {
 	for _, line := range []string{
 		"ovsnet network create", "ovsnet network create x", "ovsnet network create x --subnet 10.0.0.0/24 y", "ovsnet network create x --subnet 10.0.0.1/24",
 		"ovsnet network create x --subnet 10.0.0.0/24 --gateway 10.0.1.1", "ovsnet network ls -o yaml", "ovsnet network ls --nope", "ovsnet nope", "ovsnet network nope", "ovsnet status extra",
-		"ovsnet agent --node -bad-", "ovsnet agent --node h1 --datapath kernel", "ovsnet agent --node h1 --vtep nowhere", "ovsnet agent --node h1 --vxlan-port 0",
+		"ovsnet agent --node -bad-", "ovsnet agent --node h1 --datapath kernel", "ovsnet agent --node h1 --guard maybe", "ovsnet agent --node h1 --vtep nowhere", "ovsnet agent --node h1 --vxlan-port 0",
 		"ovsnet agent --node h1 --address-pool 10.0.0.0/30", "ovsnet agent --node h1 --alive-ttl 10ms", "ovsnet agent --node h1 --log-level loud", "ovsnet completion tcsh",
 		"ovsnet agent --node h1 --etcd http://192.0.2.1:2379",
 	} {

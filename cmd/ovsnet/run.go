@@ -33,7 +33,7 @@ type settings struct {
 	vxlanPort                                      uint16
 	addressPool                                    netip.Prefix
 	aliveTTL, grace, fullEvery                     time.Duration
-	newCluster                                     bool
+	newCluster, unguarded                          bool
 	store                                          store.Config
 }
 
@@ -187,11 +187,12 @@ func (h *host) run(ctx context.Context) error {
 		port: tunnel.PortSpec(node.VTEP(), h.settings.vxlanPort), newCluster: h.settings.newCluster}
 	loop := agent.NewLoop(agent.Config{
 		Node: node.Name, Route: route, Grace: h.settings.grace, FullEvery: h.settings.fullEvery, RoundTimeout: roundTimeout,
-		Tidy: debug.FreeOSMemory,
+		Tidy:   debug.FreeOSMemory,
 		Logger: h.log.With("part", "loop"),
 	}, agent.Parts{
 		Views: newViews(ctx, h.store, node.Name), Flows: h.table, Links: links{h.links}, Endpoints: owner{h.store, h.member}, Peers: peers{},
-		Member: h.member, Switch: sw, Guard: doorkeeper{port: h.settings.vxlanPort, vteps: node.VTEPs, userspace: h.settings.datapath == "netdev"},
+		Member: h.member, Switch: sw,
+		Guard: doorkeeper{port: h.settings.vxlanPort, vteps: node.VTEPs, userspace: h.settings.datapath == "netdev", off: h.settings.unguarded},
 	})
 	h.desk.begin(node, loop, route)
 	h.gate.open(loop)

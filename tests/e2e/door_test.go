@@ -102,6 +102,11 @@ func onHost(h *lab.Host, do func() error) error {
 	if err != nil {
 		return err
 	}
+	return inNamespace(path, do)
+}
+
+// inNamespace is onHost for any network namespace.
+func inNamespace(path string, do func() error) error {
 	space, err := netns.GetFromPath(path)
 	if err != nil {
 		return err

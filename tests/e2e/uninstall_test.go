@@ -85,6 +85,7 @@ func withoutDataPath(t *testing.T, h *lab.Host) {
 	if links := ownLinks(t, h); len(links) > 0 {
 		t.Errorf("links are left: %v", links)
 	}
+	unguarded(t, h)
 }
 
 // uninstalls holds that nothing of the host is left, on it or in etcd.
