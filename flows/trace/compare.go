@@ -137,17 +137,11 @@ func compareSends(own Result, ovs OFProto, ports Datapath) []Disagreement {
 
 // of says what leaves in the words of Send: the packet that came in, changed.
 func (s OFSend) of(p Packet, ports Datapath) string {
-	for _, c := range s.Changes {
-		p.set(c.Field, c.Value, c.Mask)
+	leaving, known := s.Leaving(p, ports)
+	if !known {
+		return fmt.Sprintf("%s out of the datapath's port %d, which is none of the bridge", leaving.Packet.Frame(), s.Port)
 	}
-	port, known := ports[s.Port]
-	switch {
-	case s.Controller:
-		port = flows.PortController
-	case !known:
-		return fmt.Sprintf("%s out of the datapath's port %d, which is none of the bridge", p.Frame(), s.Port)
-	}
-	return Send{Port: port, Packet: p, Tunnel: s.Tunnel}.String()
+	return leaving.String()
 }
 
 // String says where the packet goes and what it is by then.
