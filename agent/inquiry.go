@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/ovsnet/ovsnet/flows/journey"
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
@@ -20,6 +21,8 @@ const (
 	AboutFlows = "flows"
 	// AboutCounters asks, with an EndpointName, for the Counters of an endpoint.
 	AboutCounters = "counters"
+	// AboutPassage asks, with a journey.Question, for a journey.Passage.
+	AboutPassage = "passage"
 )
 
 // Reporter is what inquiries are answered from.
@@ -30,6 +33,8 @@ type Reporter interface {
 	Flows(ctx context.Context, filter FlowFilter) ([]FlowLine, error)
 	// Counters returns the traffic of one local endpoint.
 	Counters(ctx context.Context, endpoint overlay.Endpoint) (Counters, error)
+	// Passage says what becomes of a packet on this host.
+	Passage(ctx context.Context, q journey.Question) (journey.Passage, error)
 }
 
 // EndpointName names one endpoint by IDs.
@@ -51,6 +56,8 @@ func Answer(ctx context.Context, r Reporter, kind string, arguments []byte, to i
 		return reply(to, arguments, func(e EndpointName) (Counters, error) {
 			return r.Counters(ctx, overlay.Endpoint{ID: e.Endpoint, Network: e.Network})
 		})
+	case AboutPassage:
+		return reply(to, arguments, func(q journey.Question) (journey.Passage, error) { return r.Passage(ctx, q) })
 	}
 	return overlay.Refuse(overlay.Invalid, fmt.Sprintf("inquiry %q", kind), "run the same release of ovsnet on every host", "this agent does not know it")
 }

@@ -21,6 +21,8 @@ type told struct {
 	asked  FlowFilter
 	err    error
 	drains int
+	// passages counts the questions about packets.
+	passages int
 }
 
 func (d *told) Status() Status { return Status{Node: "h1", Flows: 7} }

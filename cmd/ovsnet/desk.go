@@ -9,6 +9,7 @@ import (
 	"github.com/ovsnet/ovsnet/agent"
 	"github.com/ovsnet/ovsnet/docker"
 	"github.com/ovsnet/ovsnet/flows"
+	"github.com/ovsnet/ovsnet/flows/journey"
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
@@ -159,6 +160,15 @@ func (d *desk) Counters(ctx context.Context, endpoint overlay.Endpoint) (agent.C
 	}
 	counters.Spoofed = agent.Spoofed(d.host.settings.node, route, loop.State(), installed, endpoint)
 	return counters, nil
+}
+
+// Passage says what becomes of a packet on this host.
+func (d *desk) Passage(ctx context.Context, q journey.Question) (journey.Passage, error) {
+	loop, _, err := d.working()
+	if err != nil {
+		return journey.Passage{}, err
+	}
+	return loop.Passage(ctx, d.host.settings.bridge, d.host.table, q)
 }
 
 // working returns the loop, or why there is none.

@@ -21,7 +21,7 @@ func flowsCommand() *cli.Command {
 				&cli.StringFlag{Name: "table", Usage: "only flows of this `TABLE` (name or number)"},
 			),
 			Action: withInspector(listFlows),
-		}},
+		}, traceFlowsCommand()},
 	}
 }
 

@@ -51,25 +51,30 @@ const (
 	maxComplaint = 4096
 )
 
-// call is one run of ovs-ofctl and what it complained about.
+// call is one run of a tool of Open vSwitch's and what it complained about.
 type call struct {
 	*exec.Cmd
+	tool      string
 	name      string
 	bridge    string
 	complaint *head
 }
 
-// prepare makes a call that ends with ctx.
+// prepare makes a call of ovs-ofctl that ends with ctx.
 func (c *Client) prepare(ctx context.Context, name string, operands ...string) call {
-	args := append([]string{"-O", protocol, "--no-names", name, c.cfg.Bridge}, operands...)
-	cmd := exec.CommandContext(ctx, "ovs-ofctl", args...)
+	return c.call(ctx, "ovs-ofctl", name, append([]string{"-O", protocol, "--no-names", name, c.cfg.Bridge}, operands...))
+}
+
+// call makes a call that ends with ctx; name is what the tool is to do.
+func (c *Client) call(ctx context.Context, tool, name string, args []string) call {
+	cmd := exec.CommandContext(ctx, tool, args...)
 	cmd.WaitDelay = time.Second
 	if c.cfg.RunDir != "" {
 		cmd.Env = append(cmd.Environ(), "OVS_RUNDIR="+c.cfg.RunDir)
 	}
 	complaint := &head{room: maxComplaint}
 	cmd.Stderr = complaint
-	return call{Cmd: cmd, name: name, bridge: c.cfg.Bridge, complaint: complaint}
+	return call{Cmd: cmd, tool: tool, name: name, bridge: c.cfg.Bridge, complaint: complaint}
 }
 
 // Dump returns every flow on the bridge. What cannot be read is a
@@ -92,9 +97,18 @@ func (c *Client) Dump(ctx context.Context) ([]flows.Installed, error) {
 	return list, nil
 }
 
-// dumpByProcess returns every flow by a run of ovs-ofctl.
-func (c *Client) dumpByProcess(ctx context.Context) ([]flows.Installed, error) {
-	run := c.prepare(ctx, "dump-flows")
+// Find returns the flows of a table that have the cookie, which the switch has an
+// index for.
+func (c *Client) Find(ctx context.Context, t flows.TableID, cookie uint64) ([]flows.Installed, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxCall)
+	defer cancel()
+	return c.dumpByProcess(ctx, fmt.Sprintf("table=%d,cookie=%#x/-1", t, cookie))
+}
+
+// dumpByProcess returns every flow, or those that meet a condition, by a run of
+// ovs-ofctl.
+func (c *Client) dumpByProcess(ctx context.Context, condition ...string) ([]flows.Installed, error) {
+	run := c.prepare(ctx, "dump-flows", condition...)
 	out, err := run.StdoutPipe()
 	if err != nil {
 		return nil, run.failed(ctx, err)
@@ -199,18 +213,18 @@ func (r call) failed(ctx context.Context, err error) error {
 	words := r.complaint.text()
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return refuse("ovs-ofctl", "install Debian's openvswitch-switch", err, "cannot be run")
+		return refuse(r.tool, "install Debian's openvswitch-switch", err, "cannot be run")
 	case r.away(words):
 		return refuse("ovs-vswitchd", "is it running, with that bridge?", err, "bridge %s does not answer: %s", r.bridge, words)
 	case ctx.Err() != nil:
-		return fmt.Errorf("ovs-ofctl %s on bridge %s did not end in time: %w", r.name, r.bridge, context.Cause(ctx))
+		return fmt.Errorf("%s %s on bridge %s did not end in time: %w", r.tool, r.name, r.bridge, context.Cause(ctx))
 	}
-	return fmt.Errorf("ovs-ofctl %s on bridge %s: %w: %s", r.name, r.bridge, err, words)
+	return fmt.Errorf("%s %s on bridge %s: %w: %s", r.tool, r.name, r.bridge, err, words)
 }
 
-// away recognizes what ovs-ofctl says when nobody listens.
+// away recognizes what the tools say when nobody listens.
 func (r call) away(words string) bool {
-	for _, sign := range []string{"is not a bridge or a socket", "failed to connect", "connection lost", "Connection refused", "Connection reset", "End of file", "Broken pipe"} {
+	for _, sign := range []string{"is not a bridge or a socket", "failed to connect", "connection lost", "cannot connect to", "cannot read pidfile", "Unknown bridge", "Connection refused", "Connection reset", "End of file", "Broken pipe"} {
 		if strings.Contains(words, sign) {
 			return true
 		}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/ovsnet/ovsnet/agent"
+	"github.com/ovsnet/ovsnet/flows"
+	"github.com/ovsnet/ovsnet/flows/journey"
+	"github.com/ovsnet/ovsnet/flows/ofctl"
+	"github.com/ovsnet/ovsnet/overlay"
+	"github.com/ovsnet/ovsnet/ovsdb"
+	"github.com/ovsnet/ovsnet/store"
+	"github.com/ovsnet/ovsnet/tunnel"
+)
+
+func traceFlowsCommand() *cli.Command {
+	hostname, _ := os.Hostname()
+	flags := append(etcdFlags(), socketFlag(), outputFlag(),
+		&cli.StringFlag{Name: "network", Usage: "look for FROM and TO in this `NETWORK` only"},
+		&cli.StringFlag{Name: "proto", Usage: "`PROTOCOL` of the packet: " + strings.Join(journey.Protos(), ", "), DefaultText: "icmp, or tcp with --dport"},
+		&cli.UintFlag{Name: "dport", Usage: "destination `PORT` of tcp and udp", DefaultText: "80"},
+		&cli.UintFlag{Name: "sport", Usage: "source `PORT` of tcp and udp", DefaultText: "40000"},
+		&cli.BoolFlag{Name: "ipv6", Usage: "IPv6, where both have IPv4 as well"},
+		&cli.StringFlag{Name: "from-ip", Usage: "`ADDRESS` that the packet says it is from, instead of FROM's"},
+		&cli.StringFlag{Name: "from-mac", Usage: "MAC `ADDRESS` that the packet says it is from, instead of FROM's"},
+		&cli.StringFlag{Name: "here", Usage: "`NAME` of this host in the cluster, for when its agent is away", EnvVars: env("NODE"), Value: hostname},
+	)
+	return &cli.Command{
+		Name: "trace", Usage: "why does a packet not arrive: follow one from container to container, table by table, on every host",
+		ArgsUsage: "FROM TO (container names, endpoint IDs, IP or MAC addresses, on any hosts)",
+		Description: `Nothing is sent. On each host the packet is evaluated twice: ovsnet evaluates
+the flows that should be installed, Open vSwitch traces through those that are
+(ofproto/trace). The way shown is Open vSwitch's; where the two differ the trace
+says what is wrong, and what should happen. First comes the question for TO's
+address that the sender asks before its first packet. A host that does not answer
+is evaluated from the cluster's records, and marked so; this host is read even
+while its agent is away.
+
+Exit status: 0 delivered, both engines agree on every host; 1 dropped, or they
+disagree; 4 delivered as far as is known, but not all of it could be checked.
+Other refusals as everywhere: 2 bad input, 3 no such endpoint.`,
+		Flags: append(flags, ovsFlags()...), Action: withStore(traceFlows),
+	}
+}
+
+func traceFlows(ctx context.Context, c *cli.Context, s *store.Store) error {
+	if err := exactArgs(c, "FROM", "TO"); err != nil {
+		return err
+	}
+	wish, err := readWish(c)
+	if err != nil {
+		return err
+	}
+	view, err := listCluster(ctx, c, s)
+	if err != nil {
+		return err
+	}
+	var ends [2]overlay.Endpoint
+	for i, word := range c.Args().Slice() {
+		row, err := findEndpoint(view, word, c.String("network"))
+		if err != nil {
+			return err
+		}
+		ends[i], _ = view.Snapshot.Endpoint(row.NetworkID, row.ID)
+	}
+	db := ovsdb.Dial(ovsdb.Config{Endpoint: c.String("ovsdb")})
+	defer db.Close()
+	walker := journey.Walker{Snapshot: view.Snapshot, RouteOf: routeOf, Hosts: tracedHosts(ctx, c, s, view.Snapshot, db)}
+	t, err := walker.Trace(ctx, ends[0], ends[1], wish)
+	if err != nil {
+		return err
+	}
+	if err := printTrace(c, t); err != nil {
+		return err
+	}
+	return judged(t.Verdict)
+}
+
+func routeOf(self overlay.Node) flows.Route { return tunnel.RouteFor(self) }
+
+// readWish turns flags into the packet that is asked about.
+func readWish(c *cli.Context) (journey.Wish, error) {
+	wish := journey.Wish{Proto: c.String("proto"), IPv6: c.Bool("ipv6")}
+	for name, port := range map[string]*uint16{"sport": &wish.SPort, "dport": &wish.DPort} {
+		if c.IsSet(name) && (c.Uint(name) < 1 || c.Uint(name) > 65535) {
+			return wish, overlay.Refuse(overlay.Invalid, fmt.Sprintf("--%s %d", name, c.Uint(name)), "use 1 to 65535", "no such port")
+		}
+		*port = uint16(c.Uint(name))
+	}
+	var err error
+	if text := c.String("from-ip"); text != "" {
+		if wish.SrcAddr, err = netip.ParseAddr(text); err != nil || wish.SrcAddr.Zone() != "" {
+			return wish, overlay.Refuse(overlay.Invalid, "--from-ip "+text, "write it as in 10.0.0.9", "not an IP address")
+		}
+		wish.SrcAddr = wish.SrcAddr.Unmap()
+	}
+	if text := c.String("from-mac"); text != "" {
+		if wish.SrcMAC, err = overlay.ParseMAC(text); err != nil {
+			return wish, overlay.Refuse(overlay.Invalid, "--from-mac "+text, "write it as in 02:42:0a:00:00:09", "not a MAC address")
+		}
+	}
+	return wish, nil
+}
+
+// tracedHosts asks this host's agent, or the host itself, and others through etcd.
+func tracedHosts(ctx context.Context, c *cli.Context, s *store.Store, snapshot *overlay.Snapshot, db *ovsdb.Client) *agent.Hosts {
+	client := agent.NewClient(c.String("socket"))
+	here := c.String("here")
+	asked, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if status, err := client.Status(asked); err == nil {
+		here = status.Node
+	}
+	return &agent.Hosts{
+		Here: here, Agent: client.Inspector, Bridge: c.String("bridge"),
+		Remote: func(node string) agent.Inspector { return agent.NewInspector(remote{store: s, node: node}) },
+		Tracer: ofctl.New(ofctl.Config{Bridge: c.String("bridge"), RunDir: c.String("ovs-rundir")}),
+		Read: func(ctx context.Context) (journey.Bridge, error) {
+			self, _ := snapshot.Node(here)
+			sw := &bridge{ovs: db, name: c.String("bridge"), port: tunnel.PortSpec(self.VTEP(), tunnel.DefaultUDPPort)}
+			seen, err := sw.Observe(ctx)
+			if err != nil {
+				return journey.Bridge{}, err
+			}
+			return seen.Bridge(snapshot, here, routeOf(self)), nil
+		},
+	}
+}
+
+func printTrace(c *cli.Context, t journey.Trace) error {
+	if c.String("output") == "json" {
+		return printJSON(c.App.Writer, t)
+	}
+	return t.WriteText(c.App.Writer, journey.Style{Wide: c.String("output") == "wide", Color: onTerminal(c.App.Writer)})
+}
+
+// judged is the exit status of a trace, which has been printed.
+func judged(v journey.Verdict) error {
+	switch {
+	case !v.Good() || !v.Agreed:
+		return errSaid
+	case !v.Checked:
+		return fmt.Errorf("%w: %w", errSaid, overlay.Refuse(overlay.Unavailable, "trace", "", "not all hosts answered"))
+	}
+	return nil
+}
+
+// onTerminal reports whether people read what is written, with colours wished for
+// (https://no-color.org).
+func onTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok || os.Getenv("NO_COLOR") != "" {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
+	return err == nil
+}
