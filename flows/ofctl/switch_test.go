@@ -73,7 +73,7 @@ func newSwitch(t testing.TB) *realSwitch {
 
 // startVswitchd starts the datapath in a namespace of its own.
 func (s *realSwitch) startVswitchd() {
-	s.vswitchd = s.start("ovs-vswitchd", "unix:"+s.path("db.sock"), "--disable-system", "--unixctl="+s.path("vswitchd.ctl"), "-vconsole:off")
+	s.vswitchd = s.start("ovs-vswitchd", "unix:"+s.path("db.sock"), "--disable-system", "--unixctl="+s.path("vswitchd.ctl"), "--pidfile="+s.path("ovs-vswitchd.pid"), "-vconsole:off")
 	s.eventually("ovs-vswitchd's socket", func() bool { return s.exists("vswitchd.ctl") })
 }
 
