@@ -155,13 +155,13 @@ func eventually(t *testing.T, what string, look func() (state string, ok bool)) 
 	within(t, statePatience, what, look)
 }
 
-// within is eventually with a patience of its own.
+// within is eventually with a patience of its own. Between two looks it pauses at least as long as a look took: where
+// everything is slow, looking must not slow down what is looked at.
 func within(t *testing.T, patience time.Duration, what string, look func() (state string, ok bool)) {
 	t.Helper()
 	deadline := time.After(patience)
-	tick := time.NewTicker(pollStep)
-	defer tick.Stop()
 	for {
+		began := time.Now()
 		state, ok := look()
 		if ok {
 			return
@@ -169,7 +169,7 @@ func within(t *testing.T, patience time.Duration, what string, look func() (stat
 		select {
 		case <-deadline:
 			t.Fatalf("gave up waiting until %s; last: %s", what, state)
-		case <-tick.C:
+		case <-time.After(max(pollStep, time.Since(began))):
 		}
 	}
 }

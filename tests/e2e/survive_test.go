@@ -12,16 +12,17 @@ import (
 // leaseTime is the agents' --alive-ttl in these tests: about the smallest that etcd grants.
 const leaseTime = 2 * time.Second
 
-// flowAges is a host's flows at one moment.
+// flowAges is a host's flows at some moment between two others.
 type flowAges struct {
-	at    time.Time
-	flows []flows.Installed
+	after, before time.Time
+	flows         []flows.Installed
 }
 
 func agesOf(t *testing.T, h *lab.Host) flowAges {
 	t.Helper()
-	at := time.Now()
-	return flowAges{at: at, flows: installed(t, h)}
+	after := time.Now()
+	list := installed(t, h)
+	return flowAges{after: after, before: time.Now(), flows: list}
 }
 
 // Traffic does not notice that an agent is killed, stays away for three lease times, and starts again; not on the host

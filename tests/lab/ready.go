@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// lookPatience bounds one look at whether a process serves.
-const lookPatience = 5 * time.Second
+// lookPatience bounds one look at whether a process serves, on a machine that is emulated and busy too.
+const lookPatience = 20 * time.Second
 
 // WaitReady waits until the named processes serve, all of the host's when none is named: the OVSDB socket takes
 // connections, ovs-vswitchd answers ovs-appctl, dockerd its ping, etcd listens, the agent says that containers can join.

@@ -30,15 +30,15 @@ const initRecord ProcessName = "init"
 // lockPatience is how long a lab's lock is waited for: whoever was killed a moment ago may still hold it.
 const lockPatience = 3 * time.Second
 
-// pollStep is the pause between two looks at a condition.
+// pollStep is the shortest pause between two looks at a condition.
 const pollStep = 30 * time.Millisecond
 
-// poll looks at a condition until it holds, the context ends, or it fails for good (done with an error). When it gives
-// up the error says what the condition last said.
+// poll looks at a condition until it holds, the context ends, or it fails for good (done with an error). It pauses twice
+// as long as a look took, so that on a slow machine looking does not slow down what is waited for. When it gives up the
+// error says what the condition last said.
 func poll(ctx context.Context, look func(context.Context) (done bool, err error)) error {
-	ticker := time.NewTicker(pollStep)
-	defer ticker.Stop()
 	for {
+		began := time.Now()
 		done, err := look(ctx)
 		if done {
 			return err
@@ -46,7 +46,7 @@ func poll(ctx context.Context, look func(context.Context) (done bool, err error)
 		select {
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), err)
-		case <-ticker.C:
+		case <-time.After(max(pollStep, 2*time.Since(began))):
 		}
 	}
 }

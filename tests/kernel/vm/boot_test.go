@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 // bootPatience is for a machine that others use too.
@@ -49,12 +50,16 @@ func bootOptions(t *testing.T, script string) (o Options, stdout, stderr *bytes.
 func TestCommandRunsAsIfHere(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), bootPatience)
 	defer cancel()
-	// t.TempDir is in /tmp, which the guest has for itself.
-	work, err := os.MkdirTemp("/var/tmp", "ovsnet-vm-")
-	if err != nil {
+	// It is in /tmp, which the guest otherwise has for itself, and on a file system of its own.
+	work := t.TempDir()
+	if err := mount("work", work, "tmpfs", 0, ""); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(work) })
+	t.Cleanup(func() {
+		if err := unix.Unmount(work, 0); err != nil {
+			t.Error(err)
+		}
+	})
 	if err := os.WriteFile(filepath.Join(work, "file"), []byte("as it is here\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

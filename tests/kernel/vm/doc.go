@@ -11,7 +11,7 @@
 //
 // Process 1 mounts this machine's root file system over virtio-9p, read-only, and on top an overlay in memory. So the
 // command finds every program, library and directory as it is here, may write anywhere, and changes nothing. The export
-// is a plain bind mount of /, without the mounts on top of it, whose inode numbers would collide. Directories that must
+// is a plain bind mount of /, without the mounts on top of it, such as /proc, that are the guest's own affair. Directories that must
 // be real file systems, such as those that are upper layers of overlays themselves, are [Options.Tmpfs]. Process 1
 // changes its own root: the kernel looks for modprobe and modules there.
 //
@@ -26,7 +26,7 @@
 // # Limits
 //
 // A guest computes at about a tenth of the speed of this machine: time-outs inside must be patient. Its writes take
-// memory. Other mounts than / are not visible inside. The files must stay as they are while it runs: replacing a program
+// memory. Of this machine's mounts only / is visible inside, and those that the working directory and the kernel are on. The files must stay as they are while it runs: replacing a program
 // that runs inside is not seen or seen half.
 //
 // With [Options.CountInstructions] the guest's clock counts instructions instead of time, one processor at a time:

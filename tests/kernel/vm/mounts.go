@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -22,7 +23,7 @@ func makeGuest(t task) error {
 		return err
 	}
 	for _, step := range []func() error{
-		mountKernels,
+		func() error { return mountKernels(t.Dir) },
 		func() error { return mountTmpfs(t.Tmpfs) },
 		func() error { return showModules(t) },
 		raiseLimits,
@@ -82,8 +83,9 @@ func mountRoot() error {
 	return os.Chdir("/")
 }
 
-// mountKernels mounts what an init system mounts before anything else.
-func mountKernels() error {
+// mountKernels mounts what an init system mounts before anything else, but for a /tmp that has the working directory in
+// it.
+func mountKernels(dir string) error {
 	for _, m := range []struct {
 		kind, target, options string
 		flags                 uintptr
@@ -97,6 +99,9 @@ func mountKernels() error {
 		{"tmpfs", "/run", "mode=755", unix.MS_NOSUID | unix.MS_NODEV},
 		{"tmpfs", "/tmp", "mode=1777", unix.MS_NOSUID | unix.MS_NODEV},
 	} {
+		if strings.HasPrefix(dir, "/tmp/") && m.target == "/tmp" {
+			continue
+		}
 		if err := makeDirs(m.target); err != nil {
 			return err
 		}

@@ -96,6 +96,11 @@ const (
 // exported is where the stage on this side binds the root file system, in a mount namespace of its own.
 const exported = "/mnt"
 
+// kernelSettings are words for the kernel's command line (Documentation/admin-guide/kernel-parameters.rst). An emulated
+// processor needs no mitigations. Its time stamps are the same on all processors, which the kernel does not believe: it
+// would read the time from a device, slowly. Debian's kernel fills pages with zeros once more than is needed.
+const kernelSettings = "console=ttyS0 loglevel=4 panic=-1 mitigations=off tsc=reliable init_on_alloc=0"
+
 // qemuArgv is the machine in the words of QEMU.
 func qemuArgv(o Options) []string {
 	fd := func(n int) string { return "/dev/fd/" + strconv.Itoa(n) }
@@ -103,7 +108,7 @@ func qemuArgv(o Options) []string {
 		"qemu-system-x86_64", "-no-user-config", "-nodefaults", "-display", "none", "-no-reboot", "-machine", "q35", "-cpu", "max",
 		"-m", strconv.Itoa(o.MemoryMB), "-smp", strconv.Itoa(o.CPUs),
 		"-kernel", o.Kernel.Image, "-initrd", fd(initrdFD),
-		"-append", "console=ttyS0 loglevel=4 panic=-1 mitigations=off rdinit=/" + guestInit + " -- " + guestCommand,
+		"-append", kernelSettings + " rdinit=/" + guestInit + " -- " + guestCommand,
 		"-chardev", "file,id=messages,path=" + fd(messagesFD), "-serial", "chardev:messages",
 		"-fsdev", "local,id=root,path=" + exported + ",security_model=passthrough,readonly=on,multidevs=remap",
 		"-device", "virtio-9p-pci,fsdev=root,mount_tag=" + rootTag,

@@ -37,7 +37,11 @@ func Run(ctx context.Context, o Options) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("run a virtual machine: %w", err)
 	}
-	if err := errors.Join(checkCaller(), checkHelper(o.Helper), checkVisible(o.Dir, o.Kernel.Modules)); err != nil {
+	if err := errors.Join(checkCaller(), checkHelper(o.Helper)); err != nil {
+		return 0, fmt.Errorf("run a virtual machine: %w", err)
+	}
+	mounts, err := mountsOf(o.Dir, o.Kernel.Modules)
+	if err != nil {
 		return 0, fmt.Errorf("run a virtual machine: %w", err)
 	}
 	initrd, err := initramfs(o)
@@ -46,7 +50,7 @@ func Run(ctx context.Context, o Options) (int, error) {
 	}
 	defer initrd.Close()
 	var reports, messages bytes.Buffer
-	runErr := boot(ctx, o, initrd, &reports, &messages)
+	runErr := boot(ctx, o, hostArgs(mounts, qemuArgv(o)), initrd, &reports, &messages)
 	status, err := readReports(&reports)
 	switch {
 	case err == nil:
@@ -79,23 +83,6 @@ func checkHelper(path string) error {
 	for _, p := range file.Progs {
 		if p.Type == elf.PT_INTERP {
 			return fmt.Errorf("the helper %s is dynamically linked: build it with CGO_ENABLED=0", path)
-		}
-	}
-	return nil
-}
-
-// checkVisible refuses directories that are on other file systems than /, which the guest does not see.
-func checkVisible(paths ...string) error {
-	var root, own unix.Stat_t
-	if err := unix.Stat("/", &root); err != nil {
-		return fmt.Errorf("look at /: %w", err)
-	}
-	for _, path := range paths {
-		if err := unix.Stat(path, &own); err != nil {
-			return fmt.Errorf("look at %s: %w", path, err)
-		}
-		if own.Dev != root.Dev {
-			return fmt.Errorf("%s is not on the root file system, and the guest has only that: move it there", path)
 		}
 	}
 	return nil
@@ -142,12 +129,12 @@ func initramfs(o Options) (*os.File, error) {
 	return f, nil
 }
 
-// boot runs QEMU until it ends and passes on what comes out of the guest.
-func boot(ctx context.Context, o Options, initrd *os.File, reports, messages io.Writer) error {
+// boot runs QEMU, by way of the helper with args, until it ends and passes on what comes out of the guest.
+func boot(ctx context.Context, o Options, args []string, initrd *os.File, reports, messages io.Writer) error {
 	// The kernel kills QEMU when the thread that started it ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cmd := exec.CommandContext(ctx, o.Helper, append([]string{hostCommand}, qemuArgv(o)...)...)
+	cmd := exec.CommandContext(ctx, o.Helper, args...)
 	var complaints bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &complaints, &complaints
 	cmd.SysProcAttr = &syscall.SysProcAttr{

@@ -3,6 +3,8 @@ package vm
 import (
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func testOptions() Options {
@@ -97,15 +99,25 @@ func TestMachine(t *testing.T) {
 	}
 }
 
-func TestWhatTheGuestCannotSee(t *testing.T) {
-	if err := checkVisible("/", "/etc"); err != nil {
-		t.Error(err)
-	}
-	if err := checkVisible("/proc"); err == nil || !strings.Contains(err.Error(), "/proc is not on the root file system") {
-		t.Errorf("for /proc: %v", err)
-	}
-	if err := checkVisible("/no/such/file"); err == nil {
-		t.Error("a directory that is not there is visible")
+func TestWhatTheGuestSees(t *testing.T) {
+	for name, c := range map[string]struct {
+		paths, mounts []string
+		bad           string
+	}{
+		"the root":       {paths: []string{"/", "/etc"}, mounts: []string{"/"}},
+		"another, twice": {paths: []string{"/proc/self", "/etc", "/proc"}, mounts: []string{"/", "/proc"}},
+		"in the way":     {paths: []string{exported}, bad: "move it elsewhere"},
+		"not there":      {paths: []string{"/no/such/file"}, bad: "no such file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mounts, err := mountsOf(c.paths...)
+			if (err != nil) != (c.bad != "") || err != nil && !strings.Contains(err.Error(), c.bad) {
+				t.Errorf("got %v, want an error with %q", err, c.bad)
+			}
+			if diff := cmp.Diff(c.mounts, mounts); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }
 
@@ -119,7 +131,7 @@ func TestHelperMustBeStatic(t *testing.T) {
 }
 
 func TestStageIsOnlyForHelpers(t *testing.T) {
-	for _, args := range [][]string{nil, {"x"}, {"x", "y"}, {"x", hostCommand}, {"x", guestCommand}} {
+	for _, args := range [][]string{nil, {"x"}, {"x", "y"}, {"x", hostCommand}, {"x", hostCommand, "/"}, {"x", guestCommand}} {
 		if ours, _, _ := Stage(args); ours {
 			t.Errorf("%q is a helper's", args)
 		}
