@@ -86,6 +86,11 @@ func withoutDataPath(t *testing.T, h *lab.Host) {
 		t.Errorf("links are left: %v", links)
 	}
 	unguarded(t, h)
+	// The kernel's datapath has its end of the tunnel as a link.
+	eventually(t, "Open vSwitch has no tunnel any more", func() (string, bool) {
+		links := run(t, h, "ip", "-o", "link", "show", "type", "vxlan")
+		return links, links == ""
+	})
 }
 
 // uninstalls holds that nothing of the host is left, on it or in etcd.
