@@ -61,6 +61,18 @@ bench-control: deps build ## what Docker's users wait for, beside Docker's bridg
 	go build $(GOFLAGS_BUILD) -o bin/bench-control ./tests/bench/control
 	bin/bench-control -bin bin -o docs/data/control.json
 
+bench-datapath: deps build ## what carrying packets costs, beside Docker's overlay and others, in emulated virtual machines
+	scripts/deps-kernel
+	go build $(GOFLAGS_BUILD) -o bin/bench-datapath ./tests/bench/datapath
+	bin/bench-datapath -machine icount -o docs/data/datapath-icount.json
+	bin/bench-datapath -machine vm -duration 3s -rounds 9 -o docs/data/datapath.json
+	bin/bench-datapath -machine here -datapath netdev -contenders raw,hand-bare,ovsnet,hand -rounds 15 -o docs/data/datapath-netdev.json
+
+check-datapath: deps build ## fail when ovsnet carries packets worse than flows by hand or Docker's overlay, in counted instructions
+	scripts/deps-kernel
+	go build $(GOFLAGS_BUILD) -o bin/bench-datapath ./tests/bench/datapath
+	bin/bench-datapath -machine icount -check -contenders swarm,ovsnet,hand -only tcp1,udp64,rr,connect -rounds 3 -duration 1s
+
 bench-scale: deps build ## how cost grows: one real agent beside a simulated fleet of up to 1,000 hosts
 	go build $(GOFLAGS_BUILD) -o bin/bench-scale ./tests/bench/scale
 	bin/bench-scale -bin bin -o docs/data/scale.json -agents 100,1000
@@ -82,4 +94,4 @@ release: ## static binaries, tarballs, .deb packages and checksums in dist/
 clean: ## remove what the other targets built
 	rm -rf bin dist
 
-.PHONY: help build deps demo test test-kernel test-kernel-ci test-fast lint bench bench-control bench-scale plots vagrant vagrant-validate release clean
+.PHONY: help build deps demo test test-kernel test-kernel-ci test-fast lint bench bench-control bench-datapath check-datapath bench-scale plots vagrant vagrant-validate release clean

@@ -28,6 +28,7 @@ func run(docs string) error {
 	}
 	var control figures.Control
 	var scale figures.Scale
+	var carried [3]figures.Datapath
 	for _, kept := range []struct {
 		name   string
 		into   any
@@ -38,6 +39,9 @@ func run(docs string) error {
 			func(directory string) error { return drawControl(control, directory) }},
 		{"scale.json", &scale, func() (string, []figures.Table) { return scale.String(), scale.Tables() },
 			func(directory string) error { return drawScale(scale, directory) }},
+		{"datapath.json", &carried[0], func() (string, []figures.Table) { return carried[0].String(), carried[0].Tables() }, undrawn},
+		{"datapath-icount.json", &carried[1], func() (string, []figures.Table) { return carried[1].String(), carried[1].Tables() }, undrawn},
+		{"datapath-netdev.json", &carried[2], func() (string, []figures.Table) { return carried[2].String(), carried[2].Tables() }, undrawn},
 	} {
 		err := figures.Read(filepath.Join(docs, "data", kept.name), kept.into)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -57,6 +61,9 @@ func run(docs string) error {
 	}
 	return nil
 }
+
+// undrawn has tables only.
+func undrawn(string) error { return nil }
 
 // fill puts the tables into the page, between the comments `<!-- data/NAME -->` and `<!-- end -->`.
 func fill(path, name, line string, tables []figures.Table) error {
