@@ -17,7 +17,7 @@ func (b *bench) profiles(ctx context.Context, which []measure) (map[string]strin
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	data := filepath.Join(dir, "perf.data")
 	out := map[string]string{}
 	for _, m := range which {
