@@ -57,11 +57,6 @@ func Move(from, to Field) Action { return Action{Op: OpMove, From: from, Field: 
 // Resubmit looks the packet up in a table and comes back.
 func Resubmit(t TableID) Action { return Action{Op: OpResubmit, Port: PortInPort, Table: t} }
 
-// WriteMetadata gives the metadata a value for the next table.
-func WriteMetadata(n uint64) Action {
-	return Action{Op: OpWriteMetadata, Value: Number(n), Mask: Metadata.Full()}
-}
-
 // Goto goes on in a table.
 func Goto(t TableID) Action { return Action{Op: OpGoto, Table: t} }
 

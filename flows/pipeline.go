@@ -7,7 +7,9 @@ import (
 )
 
 // metadata holds the packet's network while it is in the pipeline: the VNI in
-// bits 0 to 23, and fromTunnel in bit 24 where it came from another host.
+// bits 0 to 23, and fromTunnel in bit 24 where it came from another host. It is
+// set with set_field: write_metadata, made for it, is what plain `ovs-ofctl
+// dump-flows`, which speaks OpenFlow 1.0, cannot print.
 const (
 	vniMask    = 1<<24 - 1
 	fromTunnel = 1 << 24
@@ -97,13 +99,13 @@ func knownPeer(tunnel uint32, p peer) Flow {
 // fromEndpoint gives what an endpoint sends its network.
 func fromEndpoint(p place) Flow {
 	return rule(Classify, priorityFirst, p.why(FromEndpoint), NewMatch(inPort(p.port)),
-		WriteMetadata(uint64(p.network.VNI)), Goto(SpoofGuard))
+		Set(Metadata, Number(uint64(p.network.VNI))), Goto(SpoofGuard))
 }
 
 // knownVNI gives tunnel packets their network.
 func knownVNI(n overlay.Network) Flow {
 	return rule(TunnelIn, priorityNormal, Why{Rule: KnownVNI, Network: n.ID}, NewMatch(Exact(TunID, Number(uint64(n.VNI)))),
-		WriteMetadata(uint64(n.VNI)|fromTunnel), Goto(Forward))
+		Set(Metadata, Number(uint64(n.VNI)|fromTunnel)), Goto(Forward))
 }
 
 // ownIPv4 is highest in its table so that a stream's packets look at no more

@@ -55,7 +55,7 @@ func TestPacketString(t *testing.T) {
 // as the compiler would make.
 func tens(endpoints int) []flows.Flow {
 	set := []flows.Flow{
-		{Key: flows.Key{Priority: 200, Match: flows.NewMatch(flows.Exact(flows.InPort, flows.Number(11)))}, Actions: flows.NewActions(flows.WriteMetadata(0x1000), flows.Goto(flows.ArpResponder))},
+		{Key: flows.Key{Priority: 200, Match: flows.NewMatch(flows.Exact(flows.InPort, flows.Number(11)))}, Actions: flows.NewActions(flows.Set(flows.Metadata, flows.Number(0x1000)), flows.Goto(flows.ArpResponder))},
 		{Key: flows.Key{Table: flows.ArpResponder}, Actions: flows.NewActions(flows.Goto(flows.Forward))},
 	}
 	network := flows.Exact(flows.Metadata, flows.Number(0x1000))
