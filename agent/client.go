@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 
+	"github.com/ovsnet/ovsnet/flows/inspect"
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
@@ -38,6 +40,17 @@ func (c *Client) Drain(ctx context.Context) error {
 		return err
 	}
 	return answer.Close()
+}
+
+// Repair makes the installed flows the desired ones, and returns what differs
+// still.
+func (c *Client) Repair(ctx context.Context) (left inspect.Report, err error) {
+	answer, err := c.socket.post(ctx, "/v1/repair", nil)
+	if err != nil {
+		return left, err
+	}
+	err = json.NewDecoder(answer).Decode(&left)
+	return left, errors.Join(err, answer.Close())
 }
 
 // socket is the Carrier to the agent of this host.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/ovsnet/ovsnet/flows/inspect"
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
@@ -21,6 +22,9 @@ type Controller interface {
 	// Drain ends the agent's work on this host: no plugin calls, no rounds. The
 	// process stays, and an embedded etcd with it.
 	Drain(ctx context.Context) error
+	// Repair makes the installed flows the desired ones, foreign ones included,
+	// and returns what differs still.
+	Repair(ctx context.Context) (inspect.Report, error)
 }
 
 const (
@@ -40,6 +44,11 @@ func ServeControl(ctx context.Context, l net.Listener, c Controller, log *slog.L
 	})
 	mux.HandleFunc("POST /v1/drain", func(w http.ResponseWriter, q *http.Request) {
 		serve(w, q, log, func(ctx context.Context, _ []byte, _ io.Writer) error { return c.Drain(ctx) })
+	})
+	mux.HandleFunc("POST /v1/repair", func(w http.ResponseWriter, q *http.Request) {
+		serve(w, q, log, func(ctx context.Context, arguments []byte, to io.Writer) error {
+			return reply(to, arguments, func(struct{}) (inspect.Report, error) { return c.Repair(ctx) })
+		})
 	})
 	server := &http.Server{
 		Handler: mux, ReadTimeout: ControlTimeout, WriteTimeout: ControlTimeout + time.Second, IdleTimeout: time.Minute,

@@ -1,13 +1,15 @@
 package agent
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
+	"iter"
 
+	"github.com/ovsnet/ovsnet/flows/inspect"
 	"github.com/ovsnet/ovsnet/flows/journey"
 	"github.com/ovsnet/ovsnet/overlay"
 )
@@ -17,8 +19,10 @@ import (
 const (
 	// AboutStatus asks for a Status.
 	AboutStatus = "status"
-	// AboutFlows asks, with a FlowFilter, for a list of FlowLine.
+	// AboutFlows asks, with an inspect.Filter, for a list of inspect.Line.
 	AboutFlows = "flows"
+	// AboutDifferences asks for an inspect.Report.
+	AboutDifferences = "differences"
 	// AboutCounters asks, with an EndpointName, for the Counters of an endpoint.
 	AboutCounters = "counters"
 	// AboutPassage asks, with a journey.Question, for a journey.Passage.
@@ -30,7 +34,9 @@ type Reporter interface {
 	// Status says how the agent stands.
 	Status() Status
 	// Flows lists this host's flows, installed and desired, with their reasons.
-	Flows(ctx context.Context, filter FlowFilter) ([]FlowLine, error)
+	Flows(ctx context.Context, filter inspect.Filter) (iter.Seq[inspect.Line], error)
+	// Differences holds the installed flows against the desired ones.
+	Differences(ctx context.Context) (inspect.Report, error)
 	// Counters returns the traffic of one local endpoint.
 	Counters(ctx context.Context, endpoint overlay.Endpoint) (Counters, error)
 	// Passage says what becomes of a packet on this host.
@@ -51,7 +57,9 @@ func Answer(ctx context.Context, r Reporter, kind string, arguments []byte, to i
 	case AboutStatus:
 		return reply(to, arguments, func(struct{}) (Status, error) { return r.Status(), nil })
 	case AboutFlows:
-		return reply(to, arguments, func(f FlowFilter) ([]FlowLine, error) { return r.Flows(ctx, f) })
+		return replyList(to, arguments, func(f inspect.Filter) (iter.Seq[inspect.Line], error) { return r.Flows(ctx, f) })
+	case AboutDifferences:
+		return reply(to, arguments, func(struct{}) (inspect.Report, error) { return r.Differences(ctx) })
 	case AboutCounters:
 		return reply(to, arguments, func(e EndpointName) (Counters, error) {
 			return r.Counters(ctx, overlay.Endpoint{ID: e.Endpoint, Network: e.Network})
@@ -64,13 +72,9 @@ func Answer(ctx context.Context, r Reporter, kind string, arguments []byte, to i
 
 // reply reads the arguments, and writes what comes of them.
 func reply[A, T any](to io.Writer, arguments []byte, answer func(A) (T, error)) error {
-	var a A
-	if len(arguments) > 0 {
-		read := json.NewDecoder(bytes.NewReader(arguments))
-		read.DisallowUnknownFields()
-		if err := read.Decode(&a); err != nil {
-			return overlay.Refuse(overlay.Invalid, "inquiry", "run the same release of ovsnet on every host", "this agent does not understand its arguments: %v", err)
-		}
+	a, err := read[A](arguments)
+	if err != nil {
+		return err
 	}
 	value, err := answer(a)
 	if err != nil {
@@ -82,49 +86,45 @@ func reply[A, T any](to io.Writer, arguments []byte, answer func(A) (T, error)) 
 	return nil
 }
 
-// Carrier takes an inquiry to an agent and brings its answer back.
-type Carrier interface {
-	// Carry returns the answer, which the caller closes; what the agent refused is
-	// a *overlay.Refusal.
-	Carry(ctx context.Context, kind string, arguments []byte) (io.ReadCloser, error)
-}
-
-// Inspector asks one agent, of this host or of another.
-type Inspector struct{ carrier Carrier }
-
-// NewInspector returns an Inspector that asks through the carrier.
-func NewInspector(c Carrier) Inspector { return Inspector{carrier: c} }
-
-// Status asks how the agent stands.
-func (i Inspector) Status(ctx context.Context) (Status, error) {
-	return ask[Status](ctx, i, AboutStatus, nil)
-}
-
-// Flows lists the flows of the agent's host.
-func (i Inspector) Flows(ctx context.Context, f FlowFilter) ([]FlowLine, error) {
-	return ask[[]FlowLine](ctx, i, AboutFlows, f)
-}
-
-// Counters returns the traffic of an endpoint on the agent's host.
-func (i Inspector) Counters(ctx context.Context, e overlay.Endpoint) (Counters, error) {
-	return ask[Counters](ctx, i, AboutCounters, EndpointName{Network: e.Network, Endpoint: e.ID})
-}
-
-// ask carries an inquiry and decodes the answer.
-func ask[T any](ctx context.Context, i Inspector, kind string, arguments any) (value T, err error) {
-	var raw []byte
-	if arguments != nil {
-		if raw, err = json.Marshal(arguments); err != nil {
-			return value, fmt.Errorf("ask the agent: %w", err)
+// replyList is reply for a list, whose elements are written as they come.
+func replyList[A, T any](to io.Writer, arguments []byte, answer func(A) (iter.Seq[T], error)) error {
+	a, err := read[A](arguments)
+	if err != nil {
+		return err
+	}
+	list, err := answer(a)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriterSize(to, 1<<16)
+	encode := json.NewEncoder(out)
+	separator := "["
+	for value := range list {
+		_, _ = out.WriteString(separator)
+		separator = ","
+		if err := encode.Encode(value); err != nil {
+			return fmt.Errorf("write the answer: %w", err)
 		}
 	}
-	answer, err := i.carrier.Carry(ctx, kind, raw)
-	if err != nil {
-		return value, err
+	if separator == "[" {
+		_, _ = out.WriteString(separator)
 	}
-	err = json.NewDecoder(answer).Decode(&value)
-	if err = errors.Join(err, answer.Close()); err != nil {
-		return value, fmt.Errorf("answer of the agent: %w", err)
+	_, _ = out.WriteString("]")
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("write the answer: %w", err)
 	}
-	return value, nil
+	return nil
+}
+
+// read decodes arguments and refuses those that it does not know.
+func read[A any](arguments []byte) (a A, err error) {
+	if len(arguments) == 0 {
+		return a, nil
+	}
+	decode := json.NewDecoder(bytes.NewReader(arguments))
+	decode.DisallowUnknownFields()
+	if err := decode.Decode(&a); err != nil {
+		return a, overlay.Refuse(overlay.Invalid, "inquiry", "run the same release of ovsnet on every host", "this agent does not understand its arguments: %v", err)
+	}
+	return a, nil
 }

@@ -5,31 +5,44 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ovsnet/ovsnet/flows/inspect"
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
 // told is a Controller that says what a test set, and notes what it was asked.
 type told struct {
-	asked  FlowFilter
-	err    error
-	drains int
+	asked inspect.Filter
+	err   error
+	// drains and repairs count what changes something.
+	drains, repairs int
 	// passages counts the questions about packets.
 	passages int
 }
 
 func (d *told) Status() Status { return Status{Node: "h1", Flows: 7} }
 
-func (d *told) Flows(_ context.Context, f FlowFilter) ([]FlowLine, error) {
+func (d *told) Flows(_ context.Context, f inspect.Filter) (iter.Seq[inspect.Line], error) {
 	d.asked = f
-	return []FlowLine{{TableName: "Forward", Reason: "delivery to web-1"}}, d.err
+	return slices.Values([]inspect.Line{{TableName: "Forward", Reason: "delivery to web-1"}, {Reason: "delivery to web-2"}}), d.err
+}
+
+func (d *told) Differences(context.Context) (inspect.Report, error) {
+	return inspect.Report{Node: "h1"}, d.err
+}
+
+func (d *told) Repair(context.Context) (inspect.Report, error) {
+	d.repairs++
+	return inspect.Report{Node: "h1"}, d.err
 }
 
 func (d *told) Counters(_ context.Context, e overlay.Endpoint) (Counters, error) {
@@ -76,13 +89,16 @@ func TestInquiriesTravelTheSame(t *testing.T) {
 	for name, i := range map[string]Inspector{"socket": serveControl(t, d).Inspector, "request": NewInspector(direct{d})} {
 		t.Run(name, func(t *testing.T) {
 			d.err = nil
-			filter := FlowFilter{Network: "web", Table: "Forward"}
-			lines, err := i.Flows(t.Context(), filter)
-			if err != nil || len(lines) != 1 || lines[0].Reason != "delivery to web-1" {
+			filter := inspect.Filter{Network: "web", Table: "Forward", Active: 3}
+			lines, err := collect(i.Flows(t.Context(), filter))
+			if err != nil || len(lines) != 2 || lines[1].Reason != "delivery to web-2" {
 				t.Errorf("flows %+v, error %v", lines, err)
 			}
 			if diff := cmp.Diff(filter, d.asked); diff != "" {
 				t.Error(diff)
+			}
+			if r, err := i.Differences(t.Context()); err != nil || r.Node != "h1" {
+				t.Errorf("differences %+v, error %v", r, err)
 			}
 			if s, err := i.Status(t.Context()); err != nil || s.Flows != 7 {
 				t.Errorf("status %+v, error %v", s, err)
@@ -91,15 +107,26 @@ func TestInquiriesTravelTheSame(t *testing.T) {
 				t.Errorf("counters %+v, error %v", c, err)
 			}
 			d.err = overlay.Refuse(overlay.Missing, `network "web"`, "see ovsnet network ls", "no such network")
-			if _, err := i.Flows(t.Context(), filter); !overlay.IsKind(err, overlay.Missing) || err.Error() != d.err.Error() {
+			if _, err := collect(i.Flows(t.Context(), filter)); !overlay.IsKind(err, overlay.Missing) || err.Error() != d.err.Error() {
 				t.Errorf("refusal %v, want %v", err, d.err)
 			}
 			d.err = errors.New("broken")
-			if _, err := i.Flows(t.Context(), filter); err == nil || !strings.Contains(err.Error(), "broken") {
+			if _, err := collect(i.Flows(t.Context(), filter)); err == nil || !strings.Contains(err.Error(), "broken") {
 				t.Errorf("error %v", err)
 			}
 		})
 	}
+}
+
+// collect takes all lines, or the error that ends them.
+func collect(lines iter.Seq2[inspect.Line, error]) (list []inspect.Line, err error) {
+	for line, err := range lines {
+		if err != nil {
+			return list, err
+		}
+		list = append(list, line)
+	}
+	return list, nil
 }
 
 // What an agent does not know it refuses, all the more what would change
@@ -120,8 +147,8 @@ func TestUnknownInquiries(t *testing.T) {
 			t.Errorf("%s: error %v", arguments, err)
 		}
 	}
-	if d.drains != 0 {
-		t.Error("an inquiry drained the agent")
+	if d.drains != 0 || d.repairs != 0 {
+		t.Error("an inquiry changed something")
 	}
 	if err := local.Drain(t.Context()); err != nil || d.drains != 1 {
 		t.Errorf("drained %d times, error %v", d.drains, err)

@@ -69,8 +69,10 @@ type Loop struct {
 	releases  *chore[[]overlay.Endpoint]
 	readying  *chore[[]netip.Addr]
 	todo      scope
-	recheck   time.Time
-	retry     *backoff.ExponentialBackOff
+	// repairs are orders to compare all flows now and to leave no foreign one.
+	repairs chan struct{}
+	recheck time.Time
+	retry   *backoff.ExponentialBackOff
 }
 
 // scope is how wide a round has to look.
@@ -79,6 +81,8 @@ type scope struct {
 	ports bool
 	// full asks for a dump of all flows besides.
 	full bool
+	// evict asks for foreign flows to be removed, which is for a full round.
+	evict bool
 }
 
 // NewLoop returns a Loop that does nothing until Run.
@@ -89,8 +93,8 @@ func NewLoop(cfg Config, parts Parts) *Loop {
 		compiler: flows.NewCompiler(cfg.Route),
 		links:    newPatience(cfg.Grace), follows: newPatience(cfg.Grace),
 		guarded: newGuarded(),
-		todo:    scope{ports: true, full: true},
-		retry:   persistent(100*time.Millisecond, 2*time.Second),
+		todo:    scope{ports: true, full: true}, repairs: make(chan struct{}, 1),
+		retry: persistent(100*time.Millisecond, 2*time.Second),
 	}
 	l.releases = newChore(releaseTimeout, l.release)
 	l.readying = newChore(readyTimeout, l.ready)
@@ -130,6 +134,8 @@ func (l *Loop) Run(ctx context.Context) {
 			l.todo.full = true
 		case <-full.C:
 			l.todo.full = true
+		case <-l.repairs:
+			l.todo.full, l.todo.evict = true, true
 		case <-again.C:
 		}
 	}
@@ -258,6 +264,9 @@ func (l *Loop) reachFlows(ctx context.Context, r *round) error {
 			return err
 		}
 		change, l.foreign = flows.Diff(l.compiler.Flows(), installed)
+		if r.scope.evict {
+			l.evict(&change)
+		}
 	} else {
 		change = l.compiler.Update(l.view.Snapshot, host)
 	}
@@ -287,6 +296,18 @@ func (l *Loop) dump(ctx context.Context) ([]flows.Installed, error) {
 		return nil, fmt.Errorf("dump flows: %w", err)
 	}
 	return installed, nil
+}
+
+// evict adds to a change that foreign flows go, as far as they are understood.
+func (l *Loop) evict(change *flows.Delta) {
+	l.foreign = slices.DeleteFunc(l.foreign, func(f flows.Installed) bool {
+		if f.Unread != nil {
+			return false
+		}
+		l.cfg.Logger.Warn("removing a flow that is not ours, as an operator asked", "flow", f)
+		change.Delete = append(change.Delete, f.Key)
+		return true
+	})
 }
 
 // cleanUp removes what no flow uses any more. A failure is that object's

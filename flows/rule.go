@@ -66,6 +66,15 @@ const (
 	NotFlooded Rule = 53
 )
 
+// Rules returns every rule, in the order of tables.
+func Rules() []Rule {
+	return []Rule{
+		FromEndpoint, FromPeer, UnknownPeer, UnknownPort, KnownVNI, UnknownVNI, OwnIPv4, OwnARP, OwnProbe, Spoofed, NotGuarded,
+		OwnAddress, ARPAnswer, ARPUnanswered, NotARP, ToLocal, ToRemote, ToMany, UnknownUnicast, NotForwarded,
+		FloodFromHere, FloodFromTunnel, FloodPart, NotFlooded,
+	}
+}
+
 // ruleRow is a rule's name, the beginning of its flows' reasons, which go on
 // with whom they are about, and its meaning to an operator.
 type ruleRow struct{ name, reason, meaning string }

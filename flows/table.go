@@ -48,6 +48,25 @@ func (t TableID) String() string {
 	return strconv.Itoa(int(t))
 }
 
+// Meaning says in a few words, for an operator, what the table does.
+func (t TableID) Meaning() string {
+	switch t {
+	case Classify:
+		return "where a packet comes from"
+	case TunnelIn:
+		return "which network a packet out of the tunnel belongs to"
+	case SpoofGuard:
+		return "what an endpoint may send"
+	case ArpResponder:
+		return "ARP is answered here"
+	case Forward:
+		return "unicast goes to its one receiver"
+	case Flood:
+		return "broadcast and multicast go to every member"
+	}
+	return "no table of ovsnet's"
+}
+
 // ParseTable finds one of ovsnet's tables by its name, in any case, or its
 // number.
 func ParseTable(word string) (TableID, bool) {

@@ -144,11 +144,14 @@ func (v *answering) take(ctx context.Context, kv *mvccpb.KeyValue) {
 	}
 	crowded := len(v.open) >= inLine
 	ctx, cancel := context.WithTimeout(ctx, asked.value.patience())
-	v.open[key] = cancel
+	// Only the work ends when the request goes, which it also does with the answer.
+	work, stop := context.WithCancel(ctx)
+	v.open[key] = stop
 	r := &reply{answering: v, id: tail(requestsTo(v.node), key), lease: clientv3.LeaseID(kv.Lease), asked: asked.value.Inquiry}
 	v.working.Go(func() {
 		defer cancel()
-		r.run(ctx, crowded)
+		defer stop()
+		r.run(ctx, work, crowded)
 	})
 }
 
@@ -160,16 +163,17 @@ type reply struct {
 	asked Inquiry
 }
 
-// run answers the request, with a refusal where it must.
-func (r *reply) run(ctx context.Context, crowded bool) {
+// run works at the answer within one context, and sends it, or a refusal, within
+// the other.
+func (r *reply) run(ctx, work context.Context, crowded bool) {
 	if !r.store.registered(r.node) {
 		return
 	}
 	began := time.Now()
-	parts, err := r.compute(ctx, crowded)
+	parts, err := r.compute(work, crowded)
 	if err == nil {
 		err = r.send(ctx, parts)
-	} else if ctx.Err() == nil {
+	} else if work.Err() == nil {
 		err = errors.Join(err, r.refuse(ctx, err))
 	}
 	r.store.log.Debug("inquiry answered", "kind", r.asked.Kind, "parts", len(parts), "took", time.Since(began), "error", err)

@@ -2,13 +2,14 @@ package main
 
 import (
 	"context"
+	"iter"
 	"net/netip"
 	"slices"
 	"sync"
 
 	"github.com/ovsnet/ovsnet/agent"
 	"github.com/ovsnet/ovsnet/docker"
-	"github.com/ovsnet/ovsnet/flows"
+	"github.com/ovsnet/ovsnet/flows/inspect"
 	"github.com/ovsnet/ovsnet/flows/journey"
 	"github.com/ovsnet/ovsnet/overlay"
 )
@@ -21,7 +22,6 @@ type desk struct {
 	mu       sync.Mutex
 	node     overlay.Node
 	loop     *agent.Loop
-	route    flows.Route
 	problem  error
 	draining bool
 	// warnings are about the underlay as it was last seen.
@@ -41,10 +41,10 @@ func (d *desk) stuck(err error) {
 }
 
 // begin notes that the host has its place and its loop.
-func (d *desk) begin(node overlay.Node, loop *agent.Loop, route flows.Route) {
+func (d *desk) begin(node overlay.Node, loop *agent.Loop) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.node, d.loop, d.route, d.problem = node, loop, route, nil
+	d.node, d.loop, d.problem = node, loop, nil
 }
 
 // moved notes how the host stands in the underlay now, and reports whether that
@@ -128,25 +128,43 @@ func (d *desk) Status() agent.Status {
 }
 
 // Flows lists this host's flows with their reasons.
-func (d *desk) Flows(ctx context.Context, filter agent.FlowFilter) ([]agent.FlowLine, error) {
-	loop, route, err := d.working()
+func (d *desk) Flows(ctx context.Context, filter inspect.Filter) (iter.Seq[inspect.Line], error) {
+	loop, err := d.working()
 	if err != nil {
 		return nil, err
 	}
-	installed, err := d.host.table.Dump(ctx)
+	b, err := loop.Bridge(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return agent.FlowLines(d.host.settings.node, route, loop.State(), installed, filter)
+	return b.Lines(filter)
+}
+
+// Differences holds this host's installed flows against the desired ones.
+func (d *desk) Differences(ctx context.Context) (inspect.Report, error) {
+	loop, err := d.working()
+	if err != nil {
+		return inspect.Report{}, err
+	}
+	return loop.Differences(ctx)
+}
+
+// Repair makes this host's installed flows the desired ones.
+func (d *desk) Repair(ctx context.Context) (inspect.Report, error) {
+	loop, err := d.working()
+	if err != nil {
+		return inspect.Report{}, err
+	}
+	return loop.Repair(ctx)
 }
 
 // Counters returns the traffic of one local endpoint.
 func (d *desk) Counters(ctx context.Context, endpoint overlay.Endpoint) (agent.Counters, error) {
-	loop, route, err := d.working()
+	loop, err := d.working()
 	if err != nil {
 		return agent.Counters{}, err
 	}
-	installed, err := d.host.table.Dump(ctx)
+	b, err := loop.Bridge(ctx)
 	if err != nil {
 		return agent.Counters{}, err
 	}
@@ -154,17 +172,15 @@ func (d *desk) Counters(ctx context.Context, endpoint overlay.Endpoint) (agent.C
 	if err != nil {
 		return agent.Counters{}, err
 	}
-	counters := agent.Counters{
+	return agent.Counters{
 		FromPackets: traffic.FromPackets, FromBytes: traffic.FromBytes, ToPackets: traffic.ToPackets, ToBytes: traffic.ToBytes,
-		LinkDrops: traffic.Drops,
-	}
-	counters.Spoofed = agent.Spoofed(d.host.settings.node, route, loop.State(), installed, endpoint)
-	return counters, nil
+		LinkDrops: traffic.Drops, Spoofed: agent.Spoofed(b, endpoint),
+	}, nil
 }
 
 // Passage says what becomes of a packet on this host.
 func (d *desk) Passage(ctx context.Context, q journey.Question) (journey.Passage, error) {
-	loop, _, err := d.working()
+	loop, err := d.working()
 	if err != nil {
 		return journey.Passage{}, err
 	}
@@ -172,13 +188,13 @@ func (d *desk) Passage(ctx context.Context, q journey.Question) (journey.Passage
 }
 
 // working returns the loop, or why there is none.
-func (d *desk) working() (*agent.Loop, flows.Route, error) {
+func (d *desk) working() (*agent.Loop, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.loop == nil {
-		return nil, nil, overlay.Refuse(overlay.Unavailable, "agent", "see ovsnet status", "it has not begun: %v", d.problem)
+		return nil, overlay.Refuse(overlay.Unavailable, "agent", "see ovsnet status", "it has not begun: %v", d.problem)
 	}
-	return d.loop, d.route, nil
+	return d.loop, nil
 }
 
 // Drain ends plugin calls, rounds and the sign of life, for good, and waits

@@ -1,45 +1,93 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
-	"strconv"
-	"time"
+	"io"
+	"iter"
+	"os"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/ovsnet/ovsnet/agent"
+	"github.com/ovsnet/ovsnet/flows/inspect"
+	"github.com/ovsnet/ovsnet/overlay"
 )
 
 func flowsCommand() *cli.Command {
 	return &cli.Command{
 		Name: "flows", Usage: "the OpenFlow flows on this host, or another",
-		Subcommands: []*cli.Command{{
-			Name: "ls", Usage: "list flows with what each is for",
-			Flags: append(inspectFlags(), outputFlag(),
-				&cli.StringFlag{Name: "network", Usage: "only flows of this `NETWORK`"},
-				&cli.StringFlag{Name: "table", Usage: "only flows of this `TABLE` (name or number)"},
-			),
-			Action: withInspector(listFlows),
-		}, traceFlowsCommand()},
+		Subcommands: []*cli.Command{listFlowsCommand(), diffFlowsCommand(), traceFlowsCommand()},
+	}
+}
+
+func listFlowsCommand() *cli.Command {
+	return &cli.Command{
+		Name: "ls", Usage: "list flows by table, with packets, bytes, age and what each is for",
+		Description: `Flows that are not as they should be say so: missing, altered, no longer
+wanted, or not ovsnet's. Filters add up. -o wide shows match, actions, cookie
+and state as well; for a pager that does not wrap: ovsnet flows ls | less -S`,
+		Flags: append(inspectFlags(), outputFlag(),
+			&cli.StringFlag{Name: "network", Usage: "only flows of this `NETWORK` (name or ID)"},
+			&cli.StringFlag{Name: "endpoint", Usage: "only flows of this `ENDPOINT` (container name, ID, IP or MAC address)"},
+			&cli.StringFlag{Name: "table", Usage: "only flows of this `TABLE` (name or number)"},
+			&cli.StringFlag{Name: "rule", Usage: "only flows of this `RULE`, such as arp-answer, or foreign"},
+			&cli.IntFlag{Name: "active", Usage: "only flows that a packet hit in the last `SECONDS`"},
+			&cli.BoolFlag{Name: "dropped", Usage: "only flows that dropped packets"},
+		),
+		Action: withInspector(listFlows),
 	}
 }
 
 func listFlows(ctx context.Context, c *cli.Context, i agent.Inspector) error {
-	lines, err := i.Flows(ctx, agent.FlowFilter{Network: c.String("network"), Table: c.String("table")})
-	if err != nil {
-		return err
+	if c.IsSet("active") && c.Int("active") < 1 {
+		return overlay.Refuse(overlay.Invalid, fmt.Sprintf("--active %d", c.Int("active")), "use a number of seconds above 0", "no time to look at")
 	}
-	return printList(c, lines, []column[agent.FlowLine]{
-		{title: "table", cell: func(l agent.FlowLine) string { return fmt.Sprintf("%d %s", l.Table, l.TableName) }},
-		{title: "priority", cell: func(l agent.FlowLine) string { return strconv.Itoa(int(l.Priority)) }},
-		{title: "packets", cell: func(l agent.FlowLine) string { return strconv.FormatUint(l.Packets, 10) }},
-		{title: "bytes", cell: func(l agent.FlowLine) string { return strconv.FormatUint(l.Bytes, 10) }},
-		{title: "age", cell: func(l agent.FlowLine) string { return (time.Duration(l.Age) * time.Second).String() }},
-		{title: "match", cell: func(l agent.FlowLine) string { return orDash(l.Match) }},
-		{title: "reason", cell: func(l agent.FlowLine) string { return l.Reason }},
-		{title: "actions", cell: func(l agent.FlowLine) string { return l.Actions }, wide: true},
-		{title: "state", cell: func(l agent.FlowLine) string { return l.State }, wide: true},
-		{title: "cookie", cell: func(l agent.FlowLine) string { return l.Cookie }, wide: true},
+	lines := i.Flows(ctx, inspect.Filter{
+		Network: c.String("network"), Endpoint: c.String("endpoint"), Table: c.String("table"), Rule: c.String("rule"),
+		Active: c.Int("active"), Dropped: c.Bool("dropped"),
 	})
+	if c.String("output") == "json" {
+		return printStream(c.App.Writer, lines)
+	}
+	return inspect.WriteLines(c.App.Writer, lines, styleOf(c))
+}
+
+// styleOf is how flows are shown to people: with colours only on a terminal, and
+// where nobody asked for none (https://no-color.org).
+func styleOf(c *cli.Context) inspect.Style {
+	style := inspect.Style{Wide: c.String("output") == "wide"}
+	if file, ok := c.App.Writer.(*os.File); ok && os.Getenv("NO_COLOR") == "" {
+		_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
+		style.Color = err == nil
+	}
+	return style
+}
+
+// printStream prints a JSON array of what comes, as it comes.
+func printStream[T any](w io.Writer, list iter.Seq2[T, error]) error {
+	out := bufio.NewWriter(w)
+	var text bytes.Buffer
+	encode := json.NewEncoder(&text)
+	encode.SetEscapeHTML(false)
+	encode.SetIndent("  ", "  ")
+	separator, end := "[\n  ", "[]\n"
+	for value, err := range list {
+		if err == nil {
+			text.Reset()
+			err = encode.Encode(value)
+		}
+		if err != nil {
+			_ = out.Flush()
+			return err
+		}
+		_, _ = fmt.Fprintf(out, "%s%s", separator, bytes.TrimRight(text.Bytes(), "\n"))
+		separator, end = ",\n  ", "\n]\n"
+	}
+	_, _ = out.WriteString(end)
+	return out.Flush()
 }

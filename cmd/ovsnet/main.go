@@ -8,7 +8,8 @@
 //
 // Exit status: 0 for success; 1 when something failed; 2 when the request
 // itself was refused (bad input, conflict, still in use); 3 when what was
-// named does not exist; 4 when etcd, OVS or the agent does not answer.
+// named does not exist; 4 when etcd, OVS or an agent does not answer; 5 when
+// flows are not as they should be (flows diff).
 package main
 
 import (
@@ -48,7 +49,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	if !errors.Is(err, errSaid) {
+	if !errors.Is(err, errSaid) && !errors.Is(err, errDiffers) {
 		_, _ = fmt.Fprintln(errs, "ovsnet:", err)
 	}
 	return exitStatus(err)
@@ -59,6 +60,9 @@ var errSaid = errors.New("already reported")
 
 // exitStatus maps an error to the exit status that the package comment documents.
 func exitStatus(err error) int {
+	if errors.Is(err, errDiffers) {
+		return 5
+	}
 	var r *overlay.Refusal
 	if !errors.As(err, &r) {
 		return 1

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ovsnet/ovsnet/agent"
+	"github.com/ovsnet/ovsnet/flows/inspect"
 	"github.com/ovsnet/ovsnet/overlay"
 	"github.com/ovsnet/ovsnet/sockets"
 	"github.com/ovsnet/ovsnet/store"
@@ -146,13 +148,21 @@ func TestNobodyIsUninstalledUnderContainers(t *testing.T) {
 // reporter answers the control socket with what a test set.
 type reporter struct {
 	status agent.Status
+	agrees bool
 	err    error
 }
 
 func (r reporter) Status() agent.Status { return r.status }
-func (r reporter) Flows(context.Context, agent.FlowFilter) ([]agent.FlowLine, error) {
-	return []agent.FlowLine{{TableName: "Forward", Reason: "unicast to web-1", Match: "in_port=1", Actions: "output:2->x"}}, r.err
+func (r reporter) Flows(context.Context, inspect.Filter) (iter.Seq[inspect.Line], error) {
+	return slices.Values([]inspect.Line{{TableName: "Forward", Reason: "unicast to web-1", Match: "in_port=1", Actions: "output:2->x"}}), r.err
 }
+func (r reporter) Differences(context.Context) (inspect.Report, error) {
+	if r.agrees {
+		return inspect.Report{Node: "h1", Differences: []inspect.Difference{}}, r.err
+	}
+	return inspect.Report{Node: "h1", Differences: []inspect.Difference{{State: inspect.Missing, Reason: "missing: delivery to web-1", Desired: "table=60 actions=output:2"}}}, r.err
+}
+func (r reporter) Repair(context.Context) (inspect.Report, error) { return inspect.Report{}, r.err }
 func (r reporter) Counters(context.Context, overlay.Endpoint) (agent.Counters, error) {
 	return agent.Counters{}, r.err
 }
@@ -211,6 +221,30 @@ func TestFlowsListForPeopleAndPrograms(t *testing.T) {
 		if status := run(t.Context(), []string{"ovsnet", "flows", "ls", "-o", tt.format, "--socket", path}, &out, io.Discard); status != 0 ||
 			!strings.Contains(out.String(), tt.want) || strings.Contains(out.String(), tt.not) {
 			t.Errorf("%s: status %d, printed %q", tt.format, status, out.String())
+		}
+	}
+}
+
+func TestFlowsDiffExitStatus(t *testing.T) {
+	for _, tt := range []struct {
+		r    reporter
+		args string
+		want int
+		out  string
+	}{
+		{reporter{agrees: true}, "", 0, ""},
+		{reporter{}, "", 5, "+table=60 actions=output:2"},
+		{reporter{}, "--repair", 0, "+table=60 actions=output:2"},
+		{reporter{}, "-o json", 5, `"state": "missing"`},
+		{reporter{err: overlay.Refuse(overlay.Unavailable, "ovs-vswitchd", "", "does not answer")}, "", 4, ""},
+		{reporter{}, "--repair --node h2", 2, ""},
+		{reporter{}, "--all --node h2", 2, ""},
+	} {
+		path := control(t, tt.r)
+		var out, errs bytes.Buffer
+		status := run(t.Context(), append([]string{"ovsnet", "flows", "diff", "--socket", path}, strings.Fields(tt.args)...), &out, &errs)
+		if status != tt.want || !strings.Contains(out.String(), tt.out) || tt.out == "" && out.Len() > 0 {
+			t.Errorf("%+v %s: status %d, printed %q, said %q", tt.r, tt.args, status, out.String(), errs.String())
 		}
 	}
 }

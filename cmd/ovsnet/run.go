@@ -194,7 +194,7 @@ func (h *host) run(ctx context.Context) error {
 		Member: h.member, Switch: sw,
 		Guard: doorkeeper{port: h.settings.vxlanPort, vteps: node.VTEPs, userspace: h.settings.datapath == "netdev", off: h.settings.unguarded},
 	})
-	h.desk.begin(node, loop, route)
+	h.desk.begin(node, loop)
 	h.gate.open(loop)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { loop.Run(ctx); return nil })

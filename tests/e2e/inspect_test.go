@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"errors"
+	"fmt"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,9 +16,11 @@ func TestInspect(t *testing.T) {
 	l := up(t, lab.Options{})
 	h1, h2 := l.Host(1), l.Host(2)
 	createNetwork(t, l.Hosts(), "web", "--subnet", "10.80.0.0/24")
-	one, two := runContainer(t, h1, "web", "one"), runContainer(t, h2, "web", "two")
+	one, two := runContainer(t, h1, "web", "one", "--cap-add", "NET_ADMIN"), runContainer(t, h2, "web", "two")
 	one.waitReaches(t, two.addr)
 	leavesNothing(t, l, openCluster(t, l), func() {
+		t.Run("flows ls", func(t *testing.T) { testFilters(t, one, two) })
+		t.Run("flows diff", func(t *testing.T) { testDiff(t, l, two) })
 		t.Run("--node", func(t *testing.T) { testOtherNode(t, h1, h2) })
 	})
 }
@@ -37,6 +42,102 @@ type flowLine struct {
 }
 
 func (f flowLine) key() string { return f.TableName + " " + f.Match + " " + f.Actions }
+
+// testFilters: a list can be narrowed to what an operator asks for, and colours are for terminals.
+func testFilters(t *testing.T, one, two container) {
+	h := one.host
+	one.run(t, "ping", "-q", "-c", "3", "-i", "0.02", two.addr)
+	for line, holds := range map[string]func(flowLine) bool{
+		"--network web":                       func(f flowLine) bool { return f.Network != "" },
+		"--table Forward":                     func(f flowLine) bool { return f.TableName == "Forward" },
+		"--rule arp-answer":                   func(f flowLine) bool { return f.Rule == "arp-answer" },
+		"--active 30":                         func(f flowLine) bool { return f.Packets > 0 },
+		"--endpoint " + two.addr:              func(f flowLine) bool { return f.Node == "h2" && strings.Contains(f.Reason, two.addr) },
+		"--endpoint " + macOf(t, two):         func(f flowLine) bool { return f.Node == "h2" && strings.Contains(f.Reason, two.addr) },
+		"--endpoint " + one.addr + " -o wide": nil,
+	} {
+		args := append([]string{"flows", "ls"}, strings.Fields(line)...)
+		if holds == nil {
+			if text := run(t, h, append([]string{"ovsnet"}, args...)...); !strings.Contains(text, "goto_table") || strings.Contains(text, "\x1b[") {
+				t.Errorf("flows ls %s prints %s", line, text)
+			}
+			continue
+		}
+		list := query[[]flowLine](t, h, args...)
+		if len(list) == 0 {
+			t.Errorf("flows ls %s lists nothing", line)
+		}
+		for _, f := range list {
+			if !holds(f) {
+				t.Errorf("flows ls %s lists %+v", line, f)
+			}
+		}
+	}
+	// What nobody may send is dropped, and listed as that.
+	one.run(t, "ip", "addr", "add", "10.80.0.99/32", "dev", "eth0")
+	if out, err := one.try(t, "ping", "-q", "-c", "2", "-W", "1", "-I", "10.80.0.99", two.addr); err == nil {
+		t.Errorf("a forged source is answered: %s", out)
+	}
+	one.run(t, "ip", "addr", "del", "10.80.0.99/32", "dev", "eth0")
+	eventually(t, "dropped packets are listed", func() (string, bool) {
+		list := query[[]flowLine](t, h, "flows", "ls", "--dropped")
+		for _, f := range list {
+			if f.Rule == "spoofed" && f.Packets > 0 {
+				return "", f.Actions == "drop"
+			}
+		}
+		return fmt.Sprint(list), false
+	})
+}
+
+// testDiff: flows that were tampered with while nobody heals them show as a diff with reasons, from any host, and are
+// repaired on the spot.
+func testDiff(t *testing.T, l *lab.Lab, two container) {
+	h1, h2 := l.Host(1), l.Host(2)
+	for _, args := range [][]string{nil, {"--node", "h2"}, {"--all"}} {
+		if text := run(t, h1, append([]string{"ovsnet", "flows", "diff"}, args...)...); text != "" {
+			t.Errorf("flows diff %v of hosts that agree prints\n%s", args, text)
+		}
+	}
+	stopAgent(t, h2)
+	remote := "table=60,priority=110,metadata=0x1000/0xffffff,dl_dst=" + macOf(t, two)
+	run(t, h2, "ovs-ofctl", "-O", "OpenFlow15", "--strict", "del-flows", "br-ovsnet", remote)
+	startProcess(t, h2, lab.Agent, true)
+	eventually(t, "a restarted agent has mended what was missing", func() (string, bool) {
+		text, err := try(t, h1, "ovsnet", "flows", "diff", "--all")
+		return text, err == nil && text == ""
+	})
+	run(t, h1, "ovs-ofctl", "-O", "OpenFlow15", "add-flow", "br-ovsnet", "cookie=0x77,table=60,priority=999,dl_dst="+macOf(t, two)+",actions=drop")
+	text := differing(t, h1)
+	for _, word := range []string{"--- installed on h1", "+++ desired on h1", "# not ovsnet's; it takes packets from: through the tunnel to", two.addr, "-cookie=0x77, table=60,priority=999"} {
+		if !strings.Contains(text, word) {
+			t.Errorf("the diff does not say %q:\n%s", word, text)
+		}
+	}
+	if there := differing(t, h2, "--node", "h1"); there != text {
+		t.Errorf("asked from h2 the diff is\n%s\nand on h1\n%s", there, text)
+	}
+	if all := differing(t, h2, "--all"); all != text {
+		t.Errorf("the diff of all hosts is\n%s\nand of h1\n%s", all, text)
+	}
+	refused(t, h2, []string{"run it on that host"}, "ovsnet", "flows", "diff", "--node", "h1", "--repair")
+	run(t, h1, "ovsnet", "flows", "diff", "--repair")
+	if text := run(t, h1, "ovsnet", "flows", "diff"); text != "" {
+		t.Errorf("after the repair differs\n%s", text)
+	}
+}
+
+// differing is what flows diff prints, which exits as it does for differences.
+func differing(t *testing.T, h *lab.Host, args ...string) string {
+	t.Helper()
+	argv := append([]string{"ovsnet", "flows", "diff"}, args...)
+	text, err := try(t, h, argv...)
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 5 {
+		t.Errorf("flows diff %v ends with %v, want exit status 5", args, err)
+	}
+	return text
+}
 
 // testOtherNode: an agent is asked through etcd as it is over its socket, listens nowhere, and one that does not answer
 // is named.

@@ -207,7 +207,7 @@ func testStranger(t *testing.T, l *lab.Lab, all []member) {
 func classifyDrops(t *testing.T, h *lab.Host) uint64 {
 	t.Helper()
 	var sum uint64
-	for _, f := range query[[]agent.FlowLine](t, h, "flows", "ls", "--table", "Classify") {
+	for _, f := range query[[]flowLine](t, h, "flows", "ls", "--table", "Classify") {
 		if f.Actions == "drop" {
 			sum += f.Packets
 		}

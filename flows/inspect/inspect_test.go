@@ -1,0 +1,291 @@
+package inspect
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"iter"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/ovsnet/ovsnet/flows"
+	"github.com/ovsnet/ovsnet/overlay"
+)
+
+// sure makes a list of one that may end in an error.
+func sure(lines iter.Seq[Line]) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
+		for l := range lines {
+			if !yield(l, nil) {
+				return
+			}
+		}
+	}
+}
+
+func text(t *testing.T, b Bridge, f Filter, style Style) string {
+	t.Helper()
+	lines, err := b.Lines(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := WriteLines(&out, sure(lines), style); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func TestLines(t *testing.T) {
+	golden(t, "list.txt", text(t, broken(t), Filter{}, Style{}))
+	golden(t, "list-wide.txt", text(t, broken(t), Filter{Network: "prod"}, Style{Wide: true}))
+	golden(t, "list-color.txt", text(t, broken(t), Filter{Table: "Forward"}, Style{Color: true}))
+	if got := text(t, bridgeOf(shop(), "h1"), Filter{Rule: "foreign"}, Style{}); got != "" {
+		t.Errorf("an empty list prints %q", got)
+	}
+}
+
+// An error that ends the lines comes after those before it.
+func TestLinesThatBreakOff(t *testing.T) {
+	broken := errors.New("broken")
+	var out bytes.Buffer
+	err := WriteLines(&out, func(yield func(Line, error) bool) {
+		_ = yield(Line{TableName: "Classify", Reason: "packets from web-1"}, nil) && yield(Line{}, broken)
+	}, Style{})
+	if !errors.Is(err, broken) || !strings.Contains(out.String(), "packets from web-1") {
+		t.Errorf("error %v, printed %q", err, out.String())
+	}
+}
+
+// Every filter takes exactly the flows that the words of its help say.
+func TestFilters(t *testing.T) {
+	b := broken(t)
+	all := slices.Collect(must(b.Lines(Filter{})))
+	prod, dev := "prod00000000000000000000000000000", "dev00000000000000000000000000000"
+	mentions := func(l Line, words ...string) bool {
+		return l.State != Installed && l.State != Missing && l.State != Altered && slices.ContainsFunc(words, func(w string) bool { return strings.Contains(l.Match, w) })
+	}
+	for _, tt := range []struct {
+		name   string
+		filter Filter
+		takes  func(Line) bool
+	}{
+		{"network by name", Filter{Network: "prod"}, func(l Line) bool { return l.Network == prod || mentions(l, "metadata=0x1000") }},
+		{"network by ID", Filter{Network: dev}, func(l Line) bool { return l.Network == dev }},
+		{"table by name", Filter{Table: "forward"}, func(l Line) bool { return l.Table == flows.Forward }},
+		{"table by number", Filter{Table: "40"}, func(l Line) bool { return l.Table == flows.ArpResponder }},
+		{"rule", Filter{Rule: "to-remote"}, func(l Line) bool { return l.Rule == "to-remote" }},
+		{"foreign", Filter{Rule: "foreign"}, func(l Line) bool { return l.State == Foreign }},
+		{"active", Filter{Active: 5}, func(l Line) bool { return l.Packets > 0 && l.Idle <= 5 }},
+		{"dropped", Filter{Dropped: true}, func(l Line) bool { return l.Drops && l.Packets > 0 }},
+		{"endpoint by name", Filter{Endpoint: "web-2"}, func(l Line) bool { return strings.HasPrefix(l.Endpoint, "a2") || mentions(l, "02:42:0a:00:00:03") }},
+		{"endpoint by ID", Filter{Endpoint: "a1fff"}, func(l Line) bool { return strings.HasPrefix(l.Endpoint, "a1") }},
+		{"endpoint by IP", Filter{Endpoint: "10.0.0.4"}, func(l Line) bool { return strings.HasPrefix(l.Endpoint, "a3") }},
+		{"endpoint by MAC", Filter{Endpoint: "02:42:0A:00:00:04"}, func(l Line) bool { return strings.HasPrefix(l.Endpoint, "a3") }},
+		{"endpoint and network", Filter{Endpoint: "web-1", Network: "dev"}, func(l Line) bool { return strings.HasPrefix(l.Endpoint, "b3") }},
+		{"two at once", Filter{Endpoint: "web-2", Table: "ArpResponder"}, func(l Line) bool { return strings.HasPrefix(l.Endpoint, "a2") && l.Table == flows.ArpResponder }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			want := slices.DeleteFunc(slices.Clone(all), func(l Line) bool { return !tt.takes(l) })
+			got := slices.Collect(must(b.Lines(tt.filter)))
+			if diff := cmp.Diff(want, got); diff != "" || len(got) == 0 || len(got) == len(all) {
+				t.Errorf("%d of %d flows (-want +got):\n%s", len(got), len(all), diff)
+			}
+		})
+	}
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+func TestBadFilters(t *testing.T) {
+	b := bridgeOf(shop(), "h1")
+	for _, tt := range []struct {
+		filter Filter
+		kind   overlay.Kind
+		says   string
+	}{
+		{Filter{Table: "Nowhere"}, overlay.Missing, "use one of Classify, TunnelIn"},
+		{Filter{Rule: "none"}, overlay.Missing, "arp-answer"},
+		{Filter{Network: "none"}, overlay.Missing, "no such network"},
+		{Filter{Endpoint: "none"}, overlay.Missing, "no such endpoint"},
+		{Filter{Endpoint: "web-2", Network: "dev"}, overlay.Missing, "no such endpoint"},
+		{Filter{Endpoint: "web-1"}, overlay.Invalid, "b3ffffffffff (10.0.0.3) in dev on h3; a1ffffffffff (10.0.0.2) in prod on h1"},
+		{Filter{Active: -1}, overlay.Invalid, "above 0"},
+	} {
+		_, err := b.Lines(tt.filter)
+		if !overlay.IsKind(err, tt.kind) || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%+v: %v, want it to say %q", tt.filter, err, tt.says)
+		}
+	}
+}
+
+func unified(t *testing.T, b Bridge) string {
+	t.Helper()
+	var out bytes.Buffer
+	if err := b.Diff().WriteUnified(&out, Style{}); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func TestDiff(t *testing.T) {
+	golden(t, "broken.diff", unified(t, broken(t)))
+	if got := unified(t, bridgeOf(shop(), "h1")); got != "" {
+		t.Errorf("flows that agree print %q", got)
+	}
+}
+
+// A diff, applied as patch(1) does to a listing of what is installed, makes a
+// listing of what is desired, whatever differs.
+func TestDiffIsAPatch(t *testing.T) {
+	s := shop()
+	rapid.Check(t, func(rt *rapid.T) {
+		b := bridgeOf(s, "h1")
+		desired := slices.Clone(b.Installed)
+		b.Installed = slices.DeleteFunc(b.Installed, func(flows.Installed) bool { return rapid.IntRange(0, 3).Draw(rt, "delete") == 0 })
+		for i := range b.Installed {
+			switch rapid.IntRange(0, 8).Draw(rt, "alter") {
+			case 0:
+				b.Installed[i].Actions = flows.NewActions(flows.Output(9))
+			case 1:
+				b.Installed[i].Cookie++
+			case 2:
+				b.Installed[i].Options = "idle_timeout=7 "
+			}
+		}
+		for n := range rapid.IntRange(0, 5).Draw(rt, "more") {
+			f := flows.Installed{Flow: flows.Flow{Key: flows.Key{Table: rapid.SampledFrom(append(flows.Tables(), 99)).Draw(rt, "table"), Priority: uint16(300 + n)}}}
+			if rapid.Bool().Draw(rt, "ours") {
+				f.Cookie = desired[0].Cookie
+			}
+			b.Installed = append(b.Installed, f)
+		}
+		var have, want []string
+		for p := range b.pairs() {
+			if p.has != nil {
+				have = append(have, written(*p.has))
+			}
+		}
+		for _, f := range desired {
+			want = append(want, written(f))
+		}
+		if diff := cmp.Diff(want, patch(rt, have, unified(t, b))); diff != "" {
+			rt.Errorf("(-desired +patched):\n%s", diff)
+		}
+	})
+}
+
+// patch applies a unified diff without context.
+func patch(t *rapid.T, lines []string, diff string) []string {
+	hunk := regexp.MustCompile(`^@@ -(\d+)(,0)? \+(\d+)(,0)? @@`)
+	var out []string
+	next := 0
+	copyTo := func(n int) {
+		out = append(out, lines[next:n]...)
+		next = n
+	}
+	for line := range strings.Lines(diff) {
+		line = strings.TrimSuffix(line, "\n")
+		switch m := hunk.FindStringSubmatch(line); {
+		case m != nil:
+			at, _ := strconv.Atoi(m[1])
+			if m[2] == "" {
+				at--
+			}
+			copyTo(at)
+			if to, _ := strconv.Atoi(m[3]); m[4] == "" && to != len(out)+1 || m[4] != "" && to != len(out) {
+				t.Fatalf("%s is at line %d of the result", line, len(out))
+			}
+		case strings.HasPrefix(line, "---"), strings.HasPrefix(line, "+++"), strings.HasPrefix(line, "#"):
+		case line[0] == '-':
+			if lines[next] != line[1:] {
+				t.Fatalf("line %d is %q, the diff takes away %q", next+1, lines[next], line[1:])
+			}
+			next++
+		case line[0] == '+':
+			out = append(out, line[1:])
+		default:
+			t.Fatalf("no line of a diff: %q", line)
+		}
+	}
+	copyTo(len(lines))
+	return out
+}
+
+// Every rule has a name by which a list can be narrowed, and every flow's rule is
+// one of them.
+func TestEveryRuleIsListed(t *testing.T) {
+	seen := map[string]bool{}
+	for _, r := range flows.Rules() {
+		if r.String() == foreignRule || seen[r.String()] {
+			t.Errorf("rule %d is called %q", r, r)
+		}
+		seen[r.String()] = true
+	}
+	for line := range must(bridgeOf(shop(), "h1").Lines(Filter{})) {
+		if !seen[line.Rule] {
+			t.Errorf("a flow of rule %q", line.Rule)
+		}
+	}
+}
+
+func BenchmarkLines(b *testing.B) {
+	benchmark(b, func(x Bridge) error {
+		lines, err := x.Lines(Filter{})
+		if err != nil {
+			return err
+		}
+		return WriteLines(discard{}, sure(lines), Style{})
+	})
+}
+
+func BenchmarkDiff(b *testing.B) {
+	benchmark(b, func(x Bridge) error { return x.Diff().WriteUnified(discard{}, Style{}) })
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// benchmark measures on a host with 10,000 endpoints around it, and with as many
+// on it.
+func benchmark(b *testing.B, do func(Bridge) error) {
+	for name, local := range map[string]int{"around": 50, "here": 10000} {
+		edit := shop().Edit()
+		network := "prod00000000000000000000000000000"
+		n, _ := edit.Snapshot().Network(network)
+		n.Subnets = []overlay.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/8")}}
+		edit.SetNetwork(n)
+		ip := addr("10.0.1.0")
+		for i := range 10000 {
+			ip = ip.Next()
+			node := "h2"
+			if i < local {
+				node = "h1"
+			}
+			edit.SetEndpoint(overlay.Endpoint{ID: fmt.Sprintf("c%06d", i), Network: network, Node: node, IPv4: ip, MAC: overlay.MACFromAddr(ip)})
+		}
+		bridge := bridgeOf(edit.Snapshot(), "h1")
+		b.Run(fmt.Sprintf("%s/flows=%d", name, len(bridge.Installed)), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				// What is desired is compiled anew, as for every inquiry.
+				if err := do(NewBridge(bridge.Snapshot, bridge.Host, bridge.Route, bridge.Installed)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

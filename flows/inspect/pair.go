@@ -1,0 +1,194 @@
+package inspect
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/ovsnet/ovsnet/flows"
+	"github.com/ovsnet/ovsnet/overlay"
+)
+
+// State is how an installed flow stands to the desired one of its key.
+type State string
+
+// The states.
+const (
+	// Installed is as it should be.
+	Installed State = "installed"
+	// Missing is desired, and OVS does not have it.
+	Missing State = "missing"
+	// Altered has other actions, another cookie or options than desired.
+	Altered State = "altered"
+	// Vanishing is one of ovsnet's that is no longer desired.
+	Vanishing State = "vanishing"
+	// Foreign is not ovsnet's.
+	Foreign State = "foreign"
+)
+
+// Bridge is one host's flows, as they are and as they should be; NewBridge makes
+// one.
+type Bridge struct {
+	// Snapshot, Host and Route are what the desired flows follow from.
+	Snapshot *overlay.Snapshot
+	Host     flows.Host
+	Route    flows.Route
+	// Installed is a dump.
+	Installed []flows.Installed
+
+	// desired returns the desired flows, which are compiled once.
+	desired func() []flows.Flow
+}
+
+// NewBridge returns a host's flows from what the desired ones follow from and a
+// dump.
+func NewBridge(s *overlay.Snapshot, h flows.Host, route flows.Route, installed []flows.Installed) Bridge {
+	return Bridge{Snapshot: s, Host: h, Route: route, Installed: installed,
+		desired: sync.OnceValue(func() []flows.Flow { return flows.Compile(s, h, route) })}
+}
+
+// pair is an installed flow and the desired one of its key; either may be nil.
+type pair struct {
+	has  *flows.Installed
+	want *flows.Flow
+}
+
+// pairs yields the flows in the order in which people read them; foreign flows
+// that could not be read come last.
+func (b Bridge) pairs() iter.Seq[pair] {
+	desired := b.desired()
+	installed := slices.Clone(b.Installed)
+	slices.SortStableFunc(installed, func(x, y flows.Installed) int {
+		if unread := (x.Unread != nil) != (y.Unread != nil); unread {
+			return map[bool]int{true: 1, false: -1}[x.Unread != nil]
+		}
+		return flows.Compare(x.Flow, y.Flow)
+	})
+	return func(yield func(pair) bool) {
+		for i, j := 0, 0; i < len(installed) || j < len(desired); {
+			var p pair
+			order := 0
+			switch {
+			case i == len(installed):
+				order = 1
+			case j == len(desired):
+				order = -1
+			case installed[i].Unread != nil:
+				order = 1
+			default:
+				order = flows.Compare(installed[i].Flow, desired[j])
+			}
+			if order <= 0 {
+				p.has, i = &installed[i], i+1
+			}
+			if order >= 0 {
+				p.want, j = &desired[j], j+1
+			}
+			if !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+func (p pair) state() State {
+	switch {
+	case p.has == nil:
+		return Missing
+	case p.want == nil && p.has.Unread == nil && flows.Ours(p.has.Cookie):
+		return Vanishing
+	case p.want == nil:
+		return Foreign
+	case len(p.alterations()) > 0:
+		return Altered
+	}
+	return Installed
+}
+
+// alterations names what of an installed flow is not as desired.
+func (p pair) alterations() []string {
+	var list []string
+	if p.has.Actions != p.want.Actions {
+		list = append(list, "actions")
+	}
+	if p.has.Cookie != p.want.Cookie {
+		list = append(list, "cookie")
+	}
+	if p.has.Options != "" {
+		list = append(list, "options "+strings.TrimSpace(p.has.Options))
+	}
+	return list
+}
+
+// flow is the flow as it is, or should be where it is not.
+func (p pair) flow() flows.Flow {
+	if p.has != nil {
+		return p.has.Flow
+	}
+	return *p.want
+}
+
+// why is what the flow is for; of one that is no longer desired only the rule is
+// known, and of a foreign one nothing.
+func (p pair) why() flows.Why {
+	switch {
+	case p.want != nil:
+		return p.want.Why
+	case p.state() == Vanishing:
+		return flows.Why{Rule: flows.RuleOf(p.has.Cookie)}
+	}
+	return flows.Why{}
+}
+
+// reason says in one line what the flow is for, and what is wrong with it.
+func (b Bridge) reason(p pair) string {
+	switch p.state() {
+	case Missing:
+		return "missing: " + flows.Reason(*p.want, b.Snapshot)
+	case Altered:
+		return "altered (" + strings.Join(p.alterations(), ", ") + "): " + flows.Reason(*p.want, b.Snapshot)
+	case Vanishing:
+		return "no longer wanted: " + p.why().Rule.Meaning()
+	case Foreign:
+		return "not ovsnet's" + b.shadow(p)
+	}
+	return flows.Reason(*p.want, b.Snapshot)
+}
+
+// shadow says which desired flows a foreign one takes packets from.
+func (b Bridge) shadow(p pair) string {
+	if p.has.Unread != nil {
+		return ", and not understood: " + p.has.Unread.Cause
+	}
+	first, more := "", 0
+	for i := range b.desired() {
+		want := &b.desired()[i]
+		if want.Table != p.has.Table || want.Priority > p.has.Priority || !overlap(want.Match, p.has.Match) {
+			continue
+		}
+		if more++; first == "" {
+			first = flows.Reason(*want, b.Snapshot)
+		}
+	}
+	switch more {
+	case 0:
+		return ""
+	case 1:
+		return "; it takes packets from: " + first
+	}
+	return fmt.Sprintf("; it takes packets from: %s, and from %d more", first, more-1)
+}
+
+// overlap reports whether some packet meets both matches, as far as single
+// fields show.
+func overlap(a, b flows.Match) bool {
+	for c := range a.Fields() {
+		o, both := b.Get(c.Field)
+		if mask := c.Mask.And(o.Mask); both && c.Value.And(mask) != o.Value.And(mask) {
+			return false
+		}
+	}
+	return true
+}
