@@ -28,14 +28,15 @@ func (l *Loop) accept(standing Standing) {
 		l.todo.ports = true // the packet filter follows the hosts' VTEPs
 	}
 	for _, c := range changes.Endpoints {
-		if c.Before != nil && c.Before.Node == l.cfg.Node {
-			delete(l.local, c.Before.ID)
-			l.todo.ports = true
-		}
-		if c.After != nil && c.After.Node == l.cfg.Node {
+		was, is := c.Before != nil && c.Before.Node == l.cfg.Node, c.After != nil && c.After.Node == l.cfg.Node
+		switch {
+		case is:
 			l.local[c.After.ID] = *c.After
-			l.todo.ports = true
+		case was:
+			delete(l.local, c.Before.ID)
 		}
+		// One that got a name keeps its port.
+		l.todo.ports = l.todo.ports || was != is
 	}
 }
 

@@ -141,6 +141,10 @@ func (l *Loop) State() State {
 	return state
 }
 
+// Look returns what the loop last published, and a channel that closes at the
+// next time.
+func (l *Loop) Look() (State, <-chan struct{}) { return l.board.look() }
+
 // Wake makes the loop look at links and ports now.
 func (l *Loop) Wake() { l.board.wake() }
 

@@ -56,7 +56,7 @@ func (l *Loop) look(ctx context.Context) (inspect.Bridge, <-chan struct{}, error
 			refusal.Err = before.Held
 			return inspect.Bridge{}, nil, refusal
 		}
-		installed, err := l.parts.Flows.Dump(ctx)
+		installed, err := l.dump(ctx)
 		if err != nil {
 			return inspect.Bridge{}, nil, err
 		}

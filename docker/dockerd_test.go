@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -293,15 +294,20 @@ func (d *dockerHost) names(t *testing.T, container string, networks ...string) {
 	for _, name := range networks {
 		ids = append(ids, strings.TrimSpace(docker(t, "network", "inspect", "-f", "{{.Id}}", name)))
 	}
-	found, err := ContainerNames(t.Context(), "unix:///run/docker.sock", ids)
+	found, err := API("unix:///run/docker.sock").Names(t.Context(), ids)
 	if err == nil || !strings.Contains(err.Error(), "0000") || len(found) != len(networks) {
 		t.Errorf("found %v (%v)", found, err)
 	}
 	d.store.mu.Lock()
 	defer d.store.mu.Unlock()
-	for id, name := range found {
-		if _, known := d.store.endpoints[id]; !known || name != container {
-			t.Errorf("endpoint %s is %q", id, name)
+	for _, n := range found {
+		if !slices.Contains(networks, n.Name) || len(n.Containers) != 1 {
+			t.Errorf("found %+v", n)
+		}
+		for id, name := range n.Containers {
+			if _, known := d.store.endpoints[id]; !known || name != container {
+				t.Errorf("endpoint %s is %q", id, name)
+			}
 		}
 	}
 }

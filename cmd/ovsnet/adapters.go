@@ -106,6 +106,20 @@ func (o owner) Detach(ctx context.Context, node, dockerNetwork string) error {
 	return o.store.Detach(ctx, node, dockerNetwork)
 }
 
+func (o owner) NameEndpoint(ctx context.Context, node, network, id string, names []string) error {
+	if err := o.member.Blocked(); err != nil {
+		return err
+	}
+	return o.store.NameEndpoint(ctx, node, network, id, names)
+}
+
+func (o owner) NameAttachment(ctx context.Context, node, network, name string) error {
+	if err := o.member.Blocked(); err != nil {
+		return err
+	}
+	return o.store.NameAttachment(ctx, node, network, name)
+}
+
 // networks makes the store a docker.Networks, pools a docker.Pools.
 type networks struct{ *store.Store }
 
@@ -146,12 +160,22 @@ func (peers) Resolve(ctx context.Context, addrs []netip.Addr) error {
 	return tunnel.ResolvePeers(ctx, addrs)
 }
 
-// dockerAPI makes the address of Docker's API an agent.Docker.
-type dockerAPI string
+// dockerAPI makes Docker's API an agent.Docker and an agent.Containers.
+type dockerAPI struct{ docker.API }
 
 // Networks returns the Docker IDs of all its networks.
 func (d dockerAPI) Networks(ctx context.Context) (map[string]bool, error) {
-	return docker.NetworkIDs(ctx, string(d))
+	return d.NetworkIDs(ctx)
+}
+
+// Names returns what Docker calls networks and the containers in them.
+func (d dockerAPI) Names(ctx context.Context, networks []string) (map[string]agent.NetworkNames, error) {
+	found, err := d.API.Names(ctx, networks)
+	names := make(map[string]agent.NetworkNames, len(found))
+	for id, n := range found {
+		names[id] = agent.NetworkNames(n)
+	}
+	return names, err
 }
 
 // doorkeeper makes the guard an agent.Guard.

@@ -199,6 +199,7 @@ func (h *host) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { loop.Run(ctx); return nil })
 	group.Go(func() error { h.forgotten(loop).Run(ctx); return nil })
+	group.Go(func() error { h.naming(loop).Run(ctx); return nil })
 	group.Go(func() error { h.takePart(ctx, loop, sw); return nil })
 	group.Go(func() error { h.store.Serve(ctx, node.Name, h.answer); return nil })
 	return group.Wait()
@@ -213,8 +214,16 @@ func (h *host) answer(ctx context.Context, q store.Inquiry, to io.Writer) error 
 func (h *host) forgotten(loop *agent.Loop) *agent.Forgotten {
 	return &agent.Forgotten{
 		Node: h.settings.node, Grace: h.settings.grace, State: loop.State, Store: owner{h.store, h.member},
-		Docker: dockerAPI(h.settings.docker),
+		Docker: dockerAPI{docker.API(h.settings.docker)},
 		Logger: h.log.With("part", "docker"),
+	}
+}
+
+// naming keeps the containers' names in the endpoints' records.
+func (h *host) naming(loop *agent.Loop) *agent.Naming {
+	return &agent.Naming{
+		Node: h.settings.node, Look: loop.Look, Docker: dockerAPI{docker.API(h.settings.docker)}, Store: owner{h.store, h.member},
+		Logger: h.log.With("part", "names"),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -157,9 +158,13 @@ const namesTimeout = 5 * time.Second
 func containerNames(ctx context.Context, c *cli.Context, networks []string) map[string]string {
 	ctx, cancel := context.WithTimeout(ctx, namesTimeout)
 	defer cancel()
-	names, err := docker.ContainerNames(ctx, c.String("docker"), networks)
+	found, err := docker.API(c.String("docker")).Names(ctx, networks)
 	if err != nil {
 		_, _ = fmt.Fprintln(c.App.ErrWriter, "ovsnet: containers are shown by endpoint:", err)
+	}
+	names := map[string]string{}
+	for _, n := range found {
+		maps.Copy(names, n.Containers)
 	}
 	return names
 }
