@@ -31,6 +31,7 @@ require (
 )
 
 require (
+	github.com/moby/moby/api v1.56.1
 	golang.org/x/time v0.15.0
 	gonum.org/v1/plot v0.16.0
 )
@@ -77,7 +78,6 @@ require (
 	github.com/mattn/go-runewidth v0.0.16 // indirect
 	github.com/mdlayher/socket v0.5.0 // indirect
 	github.com/moby/docker-image-spec v1.3.1 // indirect
-	github.com/moby/moby/api v1.56.1 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/opencontainers/go-digest v1.0.0 // indirect
 	github.com/opencontainers/image-spec v1.1.1 // indirect

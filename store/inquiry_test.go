@@ -15,6 +15,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/time/rate"
 
 	"github.com/ovsnet/ovsnet/overlay"
 )
@@ -90,17 +91,22 @@ func TestAnswerTooLarge(t *testing.T) {
 
 // Whoever asks for ever does not fill etcd.
 func TestAnswersAreBounded(t *testing.T) {
-	s := startServer(t)
-	serving(t, s, 1, func(_ context.Context, _ Inquiry, to io.Writer) error {
-		_, err := io.CopyN(to, crand.Reader, MaxAnswer-1<<16)
+	v := &answering{node: "h1", places: make(chan struct{}, atOnce), volume: rate.NewLimiter(0, 3<<16), answer: func(_ context.Context, _ Inquiry, to io.Writer) error {
+		_, err := io.CopyN(to, crand.Reader, 1<<16)
 		return err
-	})
-	asker := s.open(t)
-	var err error
-	for n := 0; n < 4 && err == nil; n++ {
-		_, err = asker.Ask(callContext(t), "h1", Inquiry{Kind: "noise"})
+	}}
+	answered := 0
+	for {
+		_, err := (&reply{answering: v}).compute(t.Context(), false)
+		if err != nil {
+			wantKind(t, err, overlay.Exhausted)
+			break
+		}
+		answered++
 	}
-	wantKind(t, err, overlay.Exhausted)
+	if answered != 2 {
+		t.Errorf("answered %d times, want twice", answered)
+	}
 }
 
 // What an agent refuses arrives as it was refused.
