@@ -1,5 +1,7 @@
 // Command control measures what Docker's users wait for, in one lab of three hosts and in one run: containers without a
-// network, on Docker's bridge, on Docker's swarm overlay (the peer) and on ovsnet networks, internal and not.
+// network, on Docker's default bridge, on a bridge network that the user made, on Docker's swarm overlay (the peer) and
+// on ovsnet networks, internal and not. Docker gives containers of every network but its default ones a DNS server of
+// their own, at 127.0.0.11; what that costs shows between the two bridges.
 //
 // It takes turns: each round starts and removes one container of each kind, so whatever else the machine does meets all
 // kinds alike, and medians are reported. The times are those of the docker command line, with its own start and that of

@@ -22,7 +22,7 @@ type kind struct {
 }
 
 func allKinds() []kind {
-	return []kind{{name: "none"}, {name: "bridge"},
+	return []kind{{name: "none"}, {name: "bridge"}, {name: "own-bridge", create: [][]string{{"docker", "network", "create", "own-bridge"}}},
 		overlayKind("overlay", netip.MustParsePrefix("10.81.0.0/16")),
 		ovsnetKind("internal", netip.MustParsePrefix("10.82.0.0/16"), "--internal"),
 		ovsnetKind("ovsnet", netip.MustParsePrefix("10.83.0.0/16"))}

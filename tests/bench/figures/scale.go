@@ -20,7 +20,8 @@ type Row struct {
 	// Cold is from the agent's start until all flows are there, where none was; Warm where all were. ColdCPU is the
 	// agent's processor time by then. Seconds.
 	Cold, Warm, ColdCPU float64
-	// AgentRSS and AgentPeak are after the cold start; SwitchRSS is ovs-vswitchd's. MiB.
+	// AgentRSS is after a start with all flows and all changes, AgentPeak the most up to then; SwitchRSS is
+	// ovs-vswitchd's. MiB.
 	AgentRSS, AgentPeak, SwitchRSS float64
 	// EtcdBytes is what etcd's database holds, in MiB.
 	EtcdBytes float64

@@ -118,6 +118,16 @@ func (h *host) status(ctx context.Context) agent.Status {
 	return s
 }
 
+// logEnd is the end of the agent's log.
+func (h *host) logEnd() string {
+	const size = 4000
+	text, err := h.Log(lab.Agent)
+	if err != nil {
+		return err.Error()
+	}
+	return text[max(0, len(text)-size):]
+}
+
 // look is how often a condition is looked at.
 const look = 5 * time.Millisecond
 

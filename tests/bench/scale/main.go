@@ -145,7 +145,7 @@ func measure(ctx context.Context, sizes, agents, data string) error {
 	for i, size := range scenarios {
 		row, err := place.row(ctx, size, i == 0)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w; the agent's log ends with\n%s", err, place.host.logEnd())
 		}
 		report.Rows = append(report.Rows, row)
 		if err := figures.Write(data, report); err != nil {

@@ -68,12 +68,16 @@ func (l *laboratory) row(ctx context.Context, s scenario, first bool) (figures.R
 		row.Changes = append(row.Changes, c)
 	}
 	if s.Networks > s.Members {
-		row.Elsewhere, err = l.elsewhere(ctx, s.Networks-1)
+		if row.Elsewhere, err = l.elsewhere(ctx, s.Networks-1); err != nil {
+			return figures.Row{}, err
+		}
 	}
+	all, err := l.usage()
+	row.AgentRSS, row.AgentPeak, row.SwitchRSS = all[0].RSS, all[0].Peak, all[1].RSS
 	return row, err
 }
 
-// starts measures the agent's start without flows and with all of them, and what is used afterwards.
+// starts measures the agent's start without flows and with all of them.
 func (l *laboratory) starts(ctx context.Context, row *figures.Row) error {
 	status, err := l.fleet.raw.Status(ctx, etcdURL)
 	if err != nil {
@@ -89,7 +93,7 @@ func (l *laboratory) starts(ctx context.Context, row *figures.Row) error {
 	if err != nil {
 		return err
 	}
-	row.AgentRSS, row.AgentPeak, row.SwitchRSS, row.ColdCPU = all[0].RSS, all[0].Peak, all[1].RSS, all[0].CPU.Seconds()
+	row.ColdCPU = all[0].CPU.Seconds()
 	if row.Flows, err = l.host.flows(ctx); err != nil {
 		return err
 	}
