@@ -7,6 +7,7 @@ import (
 	"io"
 	"os/exec"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 )
@@ -52,14 +53,17 @@ func (m *monitor) stop() {
 	_ = m.cmd.Wait() // it was killed, and says so
 }
 
-// read takes events until the command ends. ready closes with the first line, which says that OVS is watching.
+// read takes events until the command ends. ready closes with the answer that says that OVS is watching.
 func (m *monitor) read(out io.Reader, ready chan<- struct{}) {
 	first := sync.OnceFunc(func() { close(ready) })
 	event := regexp.MustCompile(`event=(ADDED|DELETED) .*dl_dst=(02:42:[0-9a-f:]+)`)
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		first()
+		// Under load ovs-ofctl may complain before it has that answer.
+		if strings.Contains(lines.Text(), "FLOW_MONITOR reply") {
+			first()
+		}
 		found := event.FindStringSubmatch(lines.Text())
 		if found == nil {
 			continue
