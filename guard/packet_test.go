@@ -124,10 +124,14 @@ func (s *scene) in(ns netns.NsHandle, do func()) {
 }
 
 // open is a socket in the namespace; an address that is not given is any.
-func (s *scene) open(ns netns.NsHandle, addr netip.Addr, port uint16) (socket *net.UDPConn) {
+func (s *scene) open(ns netns.NsHandle, addr netip.Addr, port uint16) *net.UDPConn {
+	s.Helper()
+	return s.openAs(map[bool]string{false: "udp4", true: "udp6"}[s.host.Is6()], ns, addr, port)
+}
+
+func (s *scene) openAs(network string, ns netns.NsHandle, addr netip.Addr, port uint16) (socket *net.UDPConn) {
 	s.Helper()
 	s.in(ns, func() {
-		network := map[bool]string{false: "udp4", true: "udp6"}[s.host.Is6()]
 		var err error
 		if socket, err = net.ListenUDP(network, net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, port))); err != nil {
 			s.Fatal(err)
@@ -231,6 +235,30 @@ func TestHostsOwnTunnelPacketsAreNotTranslated(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The kernel's own tunnel, as Open vSwitch's kernel datapath has it, goes on with all rules and any masquerade about it.
+func TestKernelsTunnelGoesOn(t *testing.T) {
+	scenes(t, "masquerade fully-random", func(s *scene) {
+		s.guarded()
+		inner := addrs("10.99.0.1", "10.99.0.2")
+		tunnel := func(link string, local, remote, addr netip.Addr) {
+			command(s.T, "ip", "link", "add", "vx0", "type", "vxlan", "id", "5", "dev", link, "local", local.String(), "remote", remote.String(),
+				"dstport", fmt.Sprint(port))
+			command(s.T, "ip", "addr", "add", addr.String()+"/24", "dev", "vx0")
+			command(s.T, "ip", "link", "set", "vx0", "up")
+		}
+		tunnel("underlay", s.host, s.peer, inner[0])
+		s.in(s.peerNS, func() { tunnel("eth0", s.peer, s.host, inner[1]) })
+		here, there := s.openAs("udp4", s.hostNS, inner[0], published), s.openAs("udp4", s.peerNS, inner[1], published)
+		s.send(here, "through the tunnel", inner[1], published)
+		s.receives(there, "through the tunnel")
+		s.send(there, "and back", inner[0], published)
+		s.receives(here, "and back")
+		if drops, err := Ensure(s.Context(), Rules{Port: port, VTEPs: []netip.Addr{s.host}}); err != nil || drops.Arriving > 0 {
+			s.Errorf("drops %+v, %v", drops, err)
+		}
+	})
 }
 
 // What others send to that port over a bridge of this host, or through it, is theirs.
