@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/ovsnet/ovsnet/flows"
 )
@@ -41,6 +42,8 @@ type fakeHost struct {
 	standing   Standing
 	stands     chan struct{}
 	refused    map[string]string
+	// needs is how much time a dump must be given.
+	needs time.Duration
 	// stuck, when it is set, holds up who waits for etcd or for peers until it closes.
 	stuck chan struct{}
 }
@@ -157,7 +160,10 @@ func (h *fakeHost) RemovePorts(_ context.Context, names []string) error {
 	})
 }
 
-func (h *fakeHost) Dump(context.Context) (list []flows.Installed, err error) {
+func (h *fakeHost) Dump(ctx context.Context) (list []flows.Installed, err error) {
+	if end, bounded := ctx.Deadline(); bounded && time.Until(end) < h.needs {
+		return nil, context.DeadlineExceeded
+	}
 	err = h.do("dump", func() { h.dumps++; list = slices.Collect(maps.Values(h.table)) })
 	return list, err
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -28,7 +29,8 @@ type Config struct {
 	// FullEvery is how often all flows are dumped and compared although nothing
 	// hints at a difference.
 	FullEvery time.Duration
-	// RoundTimeout bounds one round.
+	// RoundTimeout bounds one round, and less strictly those that follow one that
+	// it was too short for.
 	RoundTimeout time.Duration
 	// Tidy, unless nil, is called after a round that compared many flows, which
 	// takes much more memory for a moment than is needed afterwards.
@@ -73,7 +75,14 @@ type Loop struct {
 	repairs chan struct{}
 	recheck time.Time
 	retry   *backoff.ExponentialBackOff
+	// late counts the rounds in a row that took longer than they may; each gives
+	// the next one twice the time. Else a host with many flows and little time for
+	// them would begin the same bundle for ever.
+	late int
 }
+
+// maxLate bounds late, and with it a round to eight times RoundTimeout.
+const maxLate = 3
 
 // scope is how wide a round has to look.
 type scope struct {
@@ -144,7 +153,7 @@ func (l *Loop) Run(ctx context.Context) {
 // reconcile does one round and returns in how long the next is due without an
 // event; 0 for never.
 func (l *Loop) reconcile(ctx context.Context) time.Duration {
-	ctx, cancel := context.WithTimeout(ctx, l.cfg.RoundTimeout)
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.RoundTimeout<<l.late)
 	defer cancel()
 	if !l.recheck.IsZero() && !time.Now().Before(l.recheck) {
 		l.todo.ports = true
@@ -157,10 +166,14 @@ func (l *Loop) reconcile(ctx context.Context) time.Duration {
 		l.cfg.Tidy()
 	}
 	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			l.late = min(l.late+1, maxLate)
+		}
 		l.todo = scope{ports: true, full: true}
 		return l.retry.NextBackOff()
 	}
 	l.retry.Reset()
+	l.late = 0
 	if l.view.Snapshot != nil {
 		l.todo = scope{}
 	}

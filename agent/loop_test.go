@@ -39,6 +39,18 @@ func newSceneOn(t *testing.T, h *fakeHost) *scene {
 	return &scene{T: t, host: h, loop: loop, edit: begin()}
 }
 
+// A round that was given too little time is given more, and not the same for ever.
+func TestLateRoundsGetMoreTime(t *testing.T) {
+	h := newFakeHost()
+	h.needs = 3 * config().RoundTimeout
+	s := newSceneOn(t, h)
+	e := s.put("e1", "h1", true)
+	s.show()
+	if err := s.wait(e); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // config is how the loops under test run.
 func config() Config {
 	return Config{

@@ -45,7 +45,7 @@ const (
 	// its dumps show set_field for every way of setting a field.
 	protocol = "OpenFlow15"
 	// maxCall bounds a call whose context has no nearer deadline.
-	maxCall = 30 * time.Second
+	maxCall = 2 * time.Minute
 	// maxComplaint is how much of ovs-ofctl's words is kept, in bytes; for a
 	// refused flow it prints the whole message in hex.
 	maxComplaint = 4096
