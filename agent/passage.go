@@ -54,11 +54,20 @@ func Passage(ctx context.Context, bridge string, t Tracer, b journey.Bridge, by 
 	if err != nil {
 		return journey.Passage{}, err
 	}
-	seen, err := see(ctx, bridge, t, look)
-	if ctx.Err() != nil {
-		return journey.Passage{}, ctx.Err()
+	p, err := compared(ctx, bridge, t, by, look)
+	if err != nil || len(p.Disagreements) == 0 {
+		return p, err
 	}
-	if err != nil {
+	return compared(ctx, bridge, t, by, look.Whole())
+}
+
+// compared holds a look against what Open vSwitch says.
+func compared(ctx context.Context, bridge string, t Tracer, by journey.Source, look journey.Look) (journey.Passage, error) {
+	seen, err := see(ctx, bridge, t, look)
+	switch {
+	case ctx.Err() != nil:
+		return journey.Passage{}, ctx.Err()
+	case err != nil:
 		return look.Unseen(by, err.Error()), nil
 	}
 	return look.Passage(by, seen), nil

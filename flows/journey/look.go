@@ -2,6 +2,7 @@ package journey
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/ovsnet/ovsnet/flows"
@@ -16,6 +17,8 @@ type Look struct {
 	packet  trace.Packet
 	desired []flows.Flow
 	own     trace.Result
+	// whole says that desired are all flows of the host.
+	whole bool
 }
 
 // Seen is what Open vSwitch says of a packet.
@@ -34,16 +37,47 @@ type Wanted struct {
 }
 
 // NewLook evaluates the question's packet through the flows that the host should
-// have. A question that cannot be meant is refused (overlay.Invalid), as is one
-// about an endpoint or a tunnel that the host does not have (overlay.Missing).
+// have, as far as they concern what the packet names. A question that cannot be
+// meant is refused (overlay.Invalid), as is one about an endpoint or a tunnel
+// that the host does not have (overlay.Missing).
 func NewLook(b Bridge, q Question) (Look, error) {
 	p, err := b.packet(q)
 	if err != nil {
 		return Look{}, err
 	}
-	l := Look{bridge: b, packet: p, desired: flows.Compile(b.Snapshot, b.Host, b.Route)}
-	l.own = trace.NewBridge(trace.Ports{Tunnel: flows.PortNo(b.Host.Tunnel)}, slices.Values(l.desired)).Run(p)
-	return l, nil
+	return Look{bridge: b, packet: p}.through(flows.Concerning(b.Snapshot, b.Host, b.Route, concerns(p))), nil
+}
+
+// Whole is the look through all flows that the host should have. Where the
+// engines agree there is no need for it; where they do not, nothing rests on
+// which flows seemed to concern the packet.
+func (l Look) Whole() Look {
+	if l.whole {
+		return l
+	}
+	l.whole = true
+	return l.through(flows.Compile(l.bridge.Snapshot, l.bridge.Host, l.bridge.Route))
+}
+
+func (l Look) through(desired []flows.Flow) Look {
+	l.desired = desired
+	l.own = trace.NewBridge(trace.Ports{Tunnel: flows.PortNo(l.bridge.Host.Tunnel)}, slices.Values(desired)).Run(l.packet)
+	return l
+}
+
+// concerns tells the endpoints that a packet names.
+func concerns(p trace.Packet) func(overlay.Endpoint, uint32) bool {
+	named := map[flows.Value]bool{}
+	for _, f := range []flows.Field{flows.EthSrc, flows.EthDst, flows.ArpSHA, flows.ArpTHA, flows.IPSrc, flows.IPDst, flows.ArpSPA, flows.ArpTPA, flows.IPv6Src, flows.IPv6Dst, flows.NDTarget} {
+		named[p.Get(f)] = true
+	}
+	in := p.Get(flows.InPort)
+	return func(e overlay.Endpoint, port uint32) bool {
+		if named[flows.MACValue(e.MAC)] || port != 0 && in == flows.Number(uint64(port)) {
+			return true
+		}
+		return slices.ContainsFunc(e.Addrs(), func(a netip.Addr) bool { return named[flows.AddrValue(a)] })
+	}
 }
 
 // Packet is the packet to ask Open vSwitch about.
@@ -74,7 +108,7 @@ func (l Look) Wanted(ovs trace.OFProto) []Wanted {
 
 // Unseen is the passage where Open vSwitch could not be asked, for that reason.
 func (l Look) Unseen(source Source, reason string) Passage {
-	p := l.passage(source)
+	p := l.Whole().passage(source)
 	p.Unasked = reason
 	return p
 }

@@ -2,8 +2,11 @@ package journey_test
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/ovsnet/ovsnet/flows/journey"
 	"github.com/ovsnet/ovsnet/overlay"
@@ -78,4 +81,42 @@ func TestWishesAreChecked(t *testing.T) {
 			t.Errorf("packet %d is %s", i, got)
 		}
 	}
+}
+
+// The few flows that concern a packet take it the same way as all of them do, also
+// where it is forged.
+func TestFewFlowsSuffice(t *testing.T) {
+	w := newWorld(t)
+	var all []overlay.Endpoint
+	for network := range w.snapshot.MemberNetworks() {
+		all = slices.AppendSeq(all, w.snapshot.Endpoints(network))
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		endpoint := func(what string) overlay.Endpoint { return rapid.SampledFrom(all).Draw(t, what) }
+		wish := journey.Wish{Proto: rapid.SampledFrom([]string{"icmp", "tcp", "udp", "arp"}).Draw(t, "proto")}
+		if rapid.Bool().Draw(t, "forged address") {
+			wish.SrcAddr = endpoint("as").IPv4
+		}
+		if rapid.Bool().Draw(t, "forged MAC") {
+			wish.SrcMAC = endpoint("with").MAC
+		}
+		packets, err := journey.Packets(endpoint("from"), endpoint("to"), wish)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := endpoint("at")
+		h := w.hosts[at.Node]
+		q := journey.Question{Frame: rapid.SampledFrom(packets).Draw(t, "packet").Frame.Match().String(), Endpoint: &journey.EndpointName{Network: at.Network, Endpoint: at.ID}}
+		if rapid.Bool().Draw(t, "tunnel") {
+			sender, _ := w.snapshot.Node(endpoint("sent by").Node)
+			q.Endpoint, q.Tunnel = nil, &journey.Outer{Src: sender.VTEP(), Dst: netip.MustParseAddr("192.0.2.99"), VNI: uint32(rapid.IntRange(4095, 4098).Draw(t, "VNI"))}
+		}
+		l, err := journey.NewLook(h.bridge, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := l.Passage(journey.ByAgent, h.see(l)); len(p.Disagreements) > 0 {
+			t.Errorf("%+v: the few and all disagree: %+v", q, p.Disagreements)
+		}
+	})
 }

@@ -79,6 +79,10 @@ func (w *world) Pass(_ context.Context, node string, q journey.Question) (journe
 	if h.away != nil {
 		return l.Unseen(journey.ByAgent, h.away.Error()), nil
 	}
+	if p := l.Passage(journey.ByAgent, h.see(l)); len(p.Disagreements) == 0 {
+		return p, nil
+	}
+	l = l.Whole()
 	return l.Passage(journey.ByAgent, h.see(l)), nil
 }
 

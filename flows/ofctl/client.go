@@ -84,25 +84,29 @@ func (c *Client) call(ctx context.Context, tool, name string, args []string) cal
 // It asks the bridge itself. Where a flow, of somebody else's, cannot be read in
 // that way, ovs-ofctl dumps all of them.
 func (c *Client) Dump(ctx context.Context) ([]flows.Installed, error) {
+	return c.dump(ctx, openflow.AppendFlowsRequest(openflow.AppendHello(nil)))
+}
+
+// Find returns, as Dump does, the flows of a table that have the cookie, which the
+// switch has an index for.
+func (c *Client) Find(ctx context.Context, t flows.TableID, cookie uint64) ([]flows.Installed, error) {
+	question := openflow.AppendFindRequest(openflow.AppendHello(nil), t, cookie)
+	return c.dump(ctx, question, fmt.Sprintf("table=%d,cookie=%#x/-1", t, cookie))
+}
+
+// dump asks for flows; condition says which in the words of ovs-ofctl.
+func (c *Client) dump(ctx context.Context, question []byte, condition ...string) ([]flows.Installed, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxCall)
 	defer cancel()
-	list, err := c.read(ctx)
+	list, err := c.read(ctx, question)
 	switch {
 	case beyondUs(err):
 		c.cfg.Logger.Debug("flows are dumped through ovs-ofctl", "because", err)
-		return c.dumpByProcess(ctx)
+		return c.dumpByProcess(ctx, condition...)
 	case err != nil:
 		return nil, c.unsent(ctx, "dump", err)
 	}
 	return list, nil
-}
-
-// Find returns the flows of a table that have the cookie, which the switch has an
-// index for.
-func (c *Client) Find(ctx context.Context, t flows.TableID, cookie uint64) ([]flows.Installed, error) {
-	ctx, cancel := context.WithTimeout(ctx, maxCall)
-	defer cancel()
-	return c.dumpByProcess(ctx, fmt.Sprintf("table=%d,cookie=%#x/-1", t, cookie))
 }
 
 // dumpByProcess returns every flow, or those that meet a condition, by a run of

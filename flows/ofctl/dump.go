@@ -11,16 +11,16 @@ import (
 	"github.com/ovsnet/ovsnet/flows/openflow"
 )
 
-// read asks the bridge itself for all flows. An *openflow.Refusal, or ErrUnknown,
+// read puts a question for flows to the bridge itself. An *openflow.Refusal, or ErrUnknown,
 // says that they cannot be had in this way.
-func (c *Client) read(ctx context.Context) ([]flows.Installed, error) {
+func (c *Client) read(ctx context.Context, question []byte) ([]flows.Installed, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.socket())
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-	if _, err := conn.Write(openflow.AppendFlowsRequest(openflow.AppendHello(nil))); err != nil {
+	if _, err := conn.Write(question); err != nil {
 		return nil, fmt.Errorf("ask for the flows: %w", err)
 	}
 	in, reader := bufio.NewReaderSize(conn, 1<<16), openflow.NewFlowReader()

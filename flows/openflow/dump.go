@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/ovsnet/ovsnet/flows"
@@ -20,19 +21,30 @@ const (
 // AppendFlowsRequest appends the question for every flow of every table.
 func AppendFlowsRequest(to []byte) []byte {
 	const allTables = 0xff
+	return appendFlowsRequest(to, allTables, 0, 0) // no cookie is compared
+}
+
+// AppendFindRequest appends the question for the flows of a table with a cookie.
+func AppendFindRequest(to []byte, t flows.TableID, cookie uint64) []byte {
+	return appendFlowsRequest(to, byte(t), cookie, math.MaxUint64)
+}
+
+func appendFlowsRequest(to []byte, table byte, cookie, mask uint64) []byte {
 	to = appendHeader(to, typeMultipartRequest, 56, controlXID)
 	to = append(to, 0, multipartFlowDesc, 0, 0, 0, 0, 0, 0)
-	to = append(to, allTables, 0, 0, 0)
+	to = append(to, table, 0, 0, 0)
 	to = binary.BigEndian.AppendUint32(to, anyone)
 	to = binary.BigEndian.AppendUint32(to, anyone)
-	to = append(to, make([]byte, 4+8+8)...) // no cookie is compared
+	to = append(to, 0, 0, 0, 0)
+	to = binary.BigEndian.AppendUint64(to, cookie)
+	to = binary.BigEndian.AppendUint64(to, mask)
 	return append(to, 0, 1, 0, 4, 0, 0, 0, 0)
 }
 
 // errShort says that a message ends before what it announces.
 var errShort = errors.New("the message is too short for what it says it holds")
 
-// FlowReader reads what answers AppendFlowsRequest. It is used by one goroutine.
+// FlowReader reads what answers AppendFlowsRequest and AppendFindRequest. It is used by one goroutine.
 type FlowReader struct {
 	fields map[oxm]flows.Field
 	// conditions and steps are where one flow's are gathered.
