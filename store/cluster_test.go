@@ -105,6 +105,26 @@ func TestAnOldListIsNoLoss(t *testing.T) {
 	}
 }
 
+// What came last before a loss showed may be another cluster's already, so all is read again when the own one is back;
+// that it is, a pulse is enough to tell.
+func TestAllIsReadAgainAfterALoss(t *testing.T) {
+	own, other := "a", "b"
+	w := &Watcher{state: newAssembly(), feeds: map[string]*feed{nodesPrefix: {prefix: nodesPrefix, loaded: true}}}
+	w.feel(t.Context(), pulse{answered: true, etcd: 1, revision: 3, cluster: &own})
+	w.feel(t.Context(), pulse{answered: true, etcd: 1, revision: 5, cluster: &other})
+	if w.gone == nil || !w.feeds[nodesPrefix].stale {
+		t.Errorf("another cluster: gone %v, stale %v", w.gone, w.feeds[nodesPrefix].stale)
+	}
+	w.feel(t.Context(), pulse{answered: true, etcd: 1, revision: 7})
+	if w.gone == nil {
+		t.Error("a pulse that could not read the schema record took the loss back")
+	}
+	w.feel(t.Context(), pulse{answered: true, etcd: 1, revision: 9, cluster: &own})
+	if w.gone != nil || w.lost == nil || !w.feeds[nodesPrefix].stale {
+		t.Errorf("back: gone %v, lost %v, stale %v", w.gone, w.lost, w.feeds[nodesPrefix].stale)
+	}
+}
+
 // Many watchers that begin while the cluster does all get their first view.
 func TestWatchersOfAClusterThatBegins(t *testing.T) {
 	for range 20 {

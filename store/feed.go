@@ -48,15 +48,19 @@ type delivery struct {
 	revision int64
 	// cluster is whose data etcd held at that revision, empty for nobody's; nil
 	// where it was not looked up. It is for lists and deletions, which are what an
-	// emptied etcd would bring.
+	// emptied etcd would bring; what another cluster writes meanwhile is read anew
+	// once a pulse has told of it.
 	cluster *string
 }
 
-// pulse is one look at whether etcd answers.
+// pulse is one look at whether etcd answers, and whose data it holds.
 type pulse struct {
 	answered bool
-	cluster  uint64
+	// etcd is etcd's own ID of its cluster, which a restored one may share.
+	etcd     uint64
 	revision int64
+	// cluster is as in delivery; nil where the schema record cannot be read.
+	cluster *string
 }
 
 // announce tells those who wait for the first list that it has come.
@@ -143,12 +147,17 @@ func (w *Watcher) clusterAt(ctx context.Context, revision int64) (*string, error
 	if err != nil {
 		return nil, err
 	}
-	found, err := only[schemaRecord](schemaKey, reply.Kvs)
+	return clusterIn(reply.Kvs)
+}
+
+// clusterIn is the cluster that the schema record names; empty where there is none.
+func clusterIn(found []*mvccpb.KeyValue) (*string, error) {
+	record, err := only[schemaRecord](schemaKey, found)
 	var other *formatError
 	if err != nil && !errors.As(err, &other) {
 		return nil, err
 	}
-	return &found.value.Cluster, nil
+	return &record.value.Cluster, nil
 }
 
 func (w *Watcher) list(ctx context.Context, all *delivery) error {
@@ -190,6 +199,8 @@ func (w *Watcher) beat(ctx context.Context) {
 	}
 }
 
+// ask reads the schema record, because a feed that was begun in an emptied etcd
+// may wait behind the revision at which the restored one has it.
 func (w *Watcher) ask(ctx context.Context) pulse {
 	ctx, cancel := context.WithTimeout(ctx, pulseTimeout)
 	defer cancel()
@@ -197,9 +208,13 @@ func (w *Watcher) ask(ctx context.Context) pulse {
 	if err != nil {
 		return pulse{}
 	}
-	reply, err := client.Get(ctx, schemaKey, clientv3.WithKeysOnly())
+	reply, err := client.Get(ctx, schemaKey)
 	if err != nil {
 		return pulse{}
 	}
-	return pulse{answered: true, cluster: reply.Header.GetClusterId(), revision: reply.Header.GetRevision()}
+	p := pulse{answered: true, etcd: reply.Header.GetClusterId(), revision: reply.Header.GetRevision()}
+	if p.cluster, err = clusterIn(reply.Kvs); err != nil {
+		w.store.log.Warn("whose data etcd holds cannot be read", "error", err)
+	}
+	return p
 }

@@ -261,11 +261,19 @@ func (w *Watcher) sees(cluster string, revision int64) {
 	if w.cluster == "" && cluster != "" {
 		w.cluster, w.dirty = cluster, true
 	}
+	before := w.gone
 	w.gone = nil
 	if w.cluster != "" && cluster != w.cluster {
 		w.gone = refuseCluster(cluster, w.cluster)
 	}
-	if w.gone != nil && w.lost == nil {
+	if w.gone == nil || before != nil {
+		return
+	}
+	// Nobody knows since when it is so: what came last may be another's already.
+	for _, f := range w.feeds {
+		f.stale, f.rereading = true, false
+	}
+	if w.lost == nil {
 		w.lost, w.dirty = w.gone, true
 	}
 }
@@ -336,14 +344,15 @@ func (w *Watcher) answers(yes bool) {
 	}
 }
 
-// feel notes whether etcd answers. One that is another cluster than before, or
-// an older state of it, would never send the events that the feeds wait for.
+// feel notes whether etcd answers, and whose data it holds. One that is another
+// cluster than before, or an older state of it, would never send the events that
+// the feeds wait for.
 func (w *Watcher) feel(ctx context.Context, p pulse) {
 	w.answers(p.answered)
 	if !p.answered {
 		return
 	}
-	if w.last.cluster != 0 && (p.cluster != w.last.cluster || p.revision < w.last.revision) {
+	if w.last.etcd != 0 && (p.etcd != w.last.etcd || p.revision < w.last.revision) {
 		w.store.log.Warn("etcd is not what it was; reading everything again", "revision", p.revision, "before", w.last.revision)
 		w.looked = 0
 		for _, f := range w.feeds {
@@ -351,6 +360,9 @@ func (w *Watcher) feel(ctx context.Context, p pulse) {
 		}
 	}
 	w.last = p
+	if p.cluster != nil {
+		w.sees(*p.cluster, p.revision)
+	}
 }
 
 // restartFeed reads all there is below the feed's prefix again.

@@ -275,6 +275,47 @@ func TestWatchAnotherCluster(t *testing.T) {
 	f.same(one)
 }
 
+// TestWatchDataPutBack empties an etcd by another data directory and puts the old one back: the emptied one has other
+// people's keys, so that its revision is beyond the one that last wrote the schema record, and no event tells of that.
+func TestWatchDataPutBack(t *testing.T) {
+	s := startServer(t)
+	one, first := s.host(t, 1)
+	quickNetwork(t, one, first, "web", "10.1.0.0/24")
+	for range 300 {
+		s.put(t, "/others/key", "")
+	}
+	w := newWire(t, strings.TrimPrefix(s.url, "http://"))
+	f := follow(t, openURL(t, w.url()), first)
+	f.until("first view", func(v View) bool { return count(v.Snapshot) == 1 })
+	kept, etcd := s.dir, s.run.Server.Cluster().ID()
+	swap := func(dir string) {
+		t.Helper()
+		w.set(true)
+		s.run.Close()
+		f.until("disconnected", func(v View) bool { return !v.Connected })
+		s.dir = dir
+		s.start(t)
+		if now := s.run.Server.Cluster().ID(); now != etcd {
+			t.Fatalf("etcd's cluster ID is %s, and was %s", now, etcd)
+		}
+	}
+	swap(kept + ".new")
+	for range 60 {
+		s.put(t, "/others/key", "")
+	}
+	w.set(false)
+	f.until("lost", func(v View) bool { return v.Connected && v.Lost != nil })
+	for range 10 {
+		s.put(t, "/others/key", "") // time in which every feed begins to wait
+	}
+	swap(kept)
+	w.set(false)
+	f.until("back", func(v View) bool { return v.Connected && v.Lost == nil })
+	quickNetwork(t, one, first, "shop", "10.2.0.0/24")
+	f.until("news", func(v View) bool { return count(v.Snapshot) == 2 })
+	f.same(one)
+}
+
 // TestWatchAway begins while etcd is away.
 func TestWatchAway(t *testing.T) {
 	s := startServer(t)
