@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"strings"
@@ -267,4 +268,82 @@ func oneNetwork(t *testing.T, create dockerNetwork) {
 		}
 	}
 	audit(t, s)
+}
+
+// beginDetach makes the first step of a Detach, which is then cut short.
+func beginDetach(t *testing.T, s *Store, node, dockerNetwork string) *detach {
+	t.Helper()
+	d := &detach{store: s, node: node, dockerNetwork: dockerNetwork}
+	if _, err := s.update(callContext(t), "leave", d.leave); err != nil || d.done {
+		t.Fatal(err, d.done)
+	}
+	return d
+}
+
+// A Detach that was cut short is found and finished, though nothing but its index leads there.
+func TestFinishDetaches(t *testing.T) {
+	s := startServer(t)
+	one, first := s.host(t, 1)
+	two, second := s.host(t, 2)
+	web := quickNetwork(t, one, first, "web", "10.1.0.0/24")
+	kept := quickNetwork(t, one, first, "kept", "10.2.0.0/24")
+	quickNetwork(t, two, second, "web", "")
+	quickEndpoint(t, one, web, first, 1)
+	quickEndpoint(t, one, kept, first, 2)
+	beginDetach(t, one, first, "web-on-"+first)
+	if err := one.FinishDetaches(callContext(t), first); err != nil {
+		t.Fatal(err)
+	}
+	if left := s.keys(t, endpointsOf(web.ID)); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	if left := s.keys(t, dockerOf(first)); len(left) != 1 || len(s.keys(t, endpointsOf(kept.ID))) != 1 {
+		t.Errorf("Docker networks %v, endpoints %v", left, s.keys(t, endpointsOf(kept.ID)))
+	}
+	audit(t, s)
+}
+
+// What is left of a Detach takes nothing from a network that the host has again by another Docker network.
+func TestDetachCutShortAndNetworkMadeAgain(t *testing.T) {
+	for name, carryOn := range map[string]func(s *Store, d *detach) error{
+		"repeated": func(s *Store, d *detach) error { return s.Detach(callContext(t), d.node, d.dockerNetwork) },
+		"found":    func(s *Store, d *detach) error { return s.FinishDetaches(callContext(t), d.node) },
+		"went on": func(s *Store, d *detach) error {
+			ids, err := d.endpoints(callContext(t), "go on")
+			if err != nil || len(ids) != 2 {
+				return fmt.Errorf("endpoints %v: %w", ids, err)
+			}
+			for _, step := range []func(context.Context, *change) error{func(ctx context.Context, c *change) error { return d.drop(ctx, c, ids) }, d.finish} {
+				if _, err := s.update(callContext(t), "go on", step); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startServer(t)
+			one, first := s.host(t, 1)
+			two, second := s.host(t, 2)
+			web := quickNetwork(t, one, first, "web", "10.1.0.0/24")
+			quickNetwork(t, two, second, "web", "")
+			quickEndpoint(t, one, web, first, 1)
+			d := beginDetach(t, one, first, "web-on-"+first)
+			if _, _, err := (docker{one, first}).create(callContext(t), dockerNetwork{id: "again", ipamName: "web", name: "web"}); err != nil {
+				t.Fatal(err)
+			}
+			live := quickEndpoint(t, one, web, first, 2)
+			if err := carryOn(one, d); err != nil {
+				t.Fatal(err)
+			}
+			_, there, err := one.GetEndpoint(callContext(t), web.ID, live.ID)
+			if _, attachment, lookErr := one.Attached(callContext(t), first, "again"); err != nil || lookErr != nil || !there || attachment.DockerNetwork != "again" {
+				t.Errorf("the live endpoint is there: %v, attached as %q: %v, %v", there, attachment.DockerNetwork, err, lookErr)
+			}
+			if _, left := s.keys(t, dockerOf(first))[dockerKey(first, d.dockerNetwork)]; left {
+				t.Error("the index of the Docker network that is gone stayed")
+			}
+			audit(t, s)
+		})
+	}
 }

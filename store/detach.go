@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -21,7 +22,9 @@ const detachBatch = 30
 // The attachment goes first: an endpoint is only made where there is one, so
 // that those there are can be deleted in peace, however many come and go on
 // other hosts. The index that leads from the Docker network here goes last, so
-// that a Detach that was cut short can be repeated.
+// that a Detach that was cut short can be repeated, and is found by
+// FinishDetaches. Where the host has the network by another Docker network
+// meanwhile, attachment and endpoints are that one's, and only the index goes.
 func (s *Store) Detach(ctx context.Context, node, dockerNetwork string) error {
 	d := detach{store: s, node: node, dockerNetwork: dockerNetwork}
 	task := "detach Docker network " + overlay.ShortID(dockerNetwork)
@@ -39,6 +42,40 @@ func (s *Store) Detach(ctx context.Context, node, dockerNetwork string) error {
 		}
 	}
 	_, err = s.update(ctx, task, d.finish)
+	return err
+}
+
+// FinishDetaches carries on with every Detach on the node that was cut short,
+// whoever made it: Docker does not repeat them. What cannot be read is left out.
+func (s *Store) FinishDetaches(ctx context.Context, node string) error {
+	const task = "find what was detached in part"
+	var begun []string
+	err := s.retry(ctx, task, func(ctx context.Context) error {
+		begun = nil
+		found, _, err := s.read(ctx, getAll(dockerOf(node)))
+		if err != nil {
+			return err
+		}
+		for _, kv := range found[0] {
+			index, err := parse[owner](kv)
+			if err != nil {
+				continue
+			}
+			key := attachKey(index.value.Network, node)
+			found, _, err := s.read(ctx, get(key))
+			if err != nil {
+				return err
+			}
+			attachment, err := only[overlay.Attachment](key, found[0])
+			if id := tail(dockerOf(node), index.key); err == nil && attachment.value.DockerNetwork != id {
+				begun = append(begun, id)
+			}
+		}
+		return nil
+	})
+	for _, id := range begun {
+		err = errors.Join(err, s.Detach(ctx, node, id))
+	}
 	return err
 }
 
@@ -73,7 +110,7 @@ func (d *detach) leave(ctx context.Context, c *change) error {
 	}
 	d.network = index.value.Network
 	key := attachKey(d.network, d.node)
-	found, rev, err := d.store.read(ctx, get(networkKey(d.network)), getAll(attachedTo(d.network)))
+	found, rev, err := d.store.read(ctx, get(networkKey(d.network)), getAll(attachedTo(d.network)), get(key))
 	if err != nil {
 		return err
 	}
@@ -81,9 +118,17 @@ func (d *detach) leave(ctx context.Context, c *change) error {
 	if err != nil {
 		return err
 	}
+	own, err := only[overlay.Attachment](key, found[2])
+	if err != nil {
+		return err
+	}
 	other, shared := anotherThan(key, found[1])
 	switch {
+	case own.exists() && own.value.DockerNetwork != d.dockerNetwork:
+		d.done = true
+		drop(c, index)
 	case !network.exists():
+		drop(c, own)
 	case !shared && !network.value.Durable:
 		d.done = true
 		drop(c, index)
@@ -97,12 +142,12 @@ func (d *detach) leave(ctx context.Context, c *change) error {
 		if !network.value.Durable {
 			c.expectPresent(other)
 		}
-		c.remove(key)
+		drop(c, own)
 	}
 	return nil
 }
 
-// endpoints lists the host's endpoints in the network. None comes any more.
+// endpoints lists the host's endpoints in the network.
 func (d *detach) endpoints(ctx context.Context, task string) (ids []string, err error) {
 	err = d.store.retry(ctx, task, func(ctx context.Context) error {
 		ids = nil
@@ -116,25 +161,28 @@ func (d *detach) endpoints(ctx context.Context, task string) (ids []string, err 
 	return ids, err
 }
 
-// drop deletes a batch of endpoints.
+// drop deletes a batch of endpoints, while there is no attachment that they
+// could be of: the host may have the network again by now.
 func (d *detach) drop(ctx context.Context, c *change, ids []string) error {
 	if index, err := d.own(ctx, c); err != nil || !index.exists() {
 		return err
 	}
-	ops := []clientv3.Op{get(networkKey(d.network))}
+	attachment := attachKey(d.network, d.node)
+	ops := []clientv3.Op{get(networkKey(d.network)), get(attachment)}
 	for _, id := range ids {
 		ops = append(ops, get(endpointKey(d.network, id)))
 	}
 	found, _, err := d.store.read(ctx, ops...)
-	if err != nil {
+	if err != nil || len(found[1]) > 0 {
 		return err
 	}
+	c.expect(attachment, 0)
 	network, err := only[overlay.Network](networkKey(d.network), found[0])
 	if err != nil {
 		return err
 	}
 	for i, id := range ids {
-		endpoint, err := only[overlay.Endpoint](endpointKey(d.network, id), found[i+1])
+		endpoint, err := only[overlay.Endpoint](endpointKey(d.network, id), found[i+2])
 		if err != nil {
 			return err
 		}
