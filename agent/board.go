@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -21,8 +22,8 @@ type board struct {
 	state   State
 	changed chan struct{}
 	follow  map[string]time.Time
-	// unreleased are the endpoints that could not be given back.
-	unreleased []Problem
+	// told are the problems of what works beside the rounds, by who tells them.
+	told map[string][]Problem
 }
 
 // State is what the loop last published.
@@ -62,7 +63,7 @@ type State struct {
 }
 
 func newBoard() *board {
-	return &board{wakes: make(chan struct{}, 1), changed: make(chan struct{}), follow: map[string]time.Time{}}
+	return &board{wakes: make(chan struct{}, 1), changed: make(chan struct{}), follow: map[string]time.Time{}, told: map[string][]Problem{}}
 }
 
 // look returns the state and a channel that closes at the next one.
@@ -70,16 +71,22 @@ func (b *board) look() (State, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	state := b.state
-	state.Problems = slices.Concat(state.Problems, b.unreleased)
+	state.Problems = slices.Clone(state.Problems)
+	for _, who := range slices.Sorted(maps.Keys(b.told)) {
+		state.Problems = append(state.Problems, b.told[who]...)
+	}
 	return state, b.changed
 }
 
-// setUnreleased replaces what is said of endpoints that could not be given back.
-func (b *board) setUnreleased(problems []Problem) {
+// tell replaces the problems that who told before.
+func (b *board) tell(who string, problems []Problem) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.unreleased = problems
+	b.told[who] = problems
 }
+
+// TellForgotten shows the problems of a Forgotten, in place of its last ones.
+func (l *Loop) TellForgotten(problems []Problem) { l.board.tell("forgotten", problems) }
 
 func (b *board) wake() {
 	select {

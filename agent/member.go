@@ -14,9 +14,9 @@ import (
 // Registry is where a host says that it takes part.
 type Registry interface {
 	// CheckSchema refuses a store that this build cannot share, or that is not of
-	// the cluster that the host remembers; it returns the store's cluster. An
-	// empty cluster stands for none, and may begin one.
-	CheckSchema(ctx context.Context, cluster string) (string, error)
+	// the cluster that the host remembers; it returns the store's cluster. A host
+	// that remembers none may begin one.
+	CheckSchema(ctx context.Context, node string, host HostIdentity) (string, error)
 	// Register writes the host's durable record and claims its name and VTEPs.
 	Register(ctx context.Context, node overlay.Node, hostID string) error
 	// KeepAlive holds the leased sign of life until ctx ends or it is lost to
@@ -113,7 +113,8 @@ func (m *Membership) set(err error) {
 // Run registers the host under that identity, trying again with back-off
 // whatever the reason was, because the other host may go or etcd come back. A
 // host that belongs to no cluster yet is told, through remember, which one it
-// joins, before it does.
+// has registered in, before it takes part: one that is refused there, or crashes
+// before it was told, has nothing of that cluster and may still join another.
 func (m *Membership) Run(ctx context.Context, node overlay.Node, host HostIdentity, remember func(ctx context.Context, cluster string) error) {
 	pause := persistent(200*time.Millisecond, 5*time.Second)
 	for ctx.Err() == nil {
@@ -136,22 +137,22 @@ func (m *Membership) Run(ctx context.Context, node overlay.Node, host HostIdenti
 	}
 }
 
-// join checks the schema and registers, within a bound.
+// join checks the schema, registers and remembers where, within a bound.
 func (m *Membership) join(ctx context.Context, node overlay.Node, host *HostIdentity, remember func(ctx context.Context, cluster string) error) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	cluster, err := m.registry.CheckSchema(ctx, host.Cluster)
+	cluster, err := m.registry.CheckSchema(ctx, node.Name, *host)
 	if err != nil {
 		return fmt.Errorf("check the schema: %w", err)
+	}
+	if err := m.registry.Register(ctx, node, host.ID); err != nil {
+		return fmt.Errorf("register: %w", err)
 	}
 	if host.Cluster == "" {
 		if err := remember(ctx, cluster); err != nil {
 			return fmt.Errorf("remember the cluster: %w", err)
 		}
 		host.Cluster = cluster
-	}
-	if err := m.registry.Register(ctx, node, host.ID); err != nil {
-		return fmt.Errorf("register: %w", err)
 	}
 	return nil
 }

@@ -24,6 +24,6 @@ func (l *Loop) release(ctx context.Context, endpoints []overlay.Endpoint) error 
 			failed = errors.Join(failed, fmt.Errorf("release endpoint %s: %w", overlay.ShortID(e.ID), err))
 		}
 	}
-	l.board.setUnreleased(problems)
+	l.board.tell("releases", problems)
 	return failed
 }

@@ -51,6 +51,20 @@ func (a API) NetworkIDs(ctx context.Context) (map[string]bool, error) {
 	return ids, nil
 }
 
+// DaemonID returns the ID by which the daemon is told from others.
+func (a API) DaemonID(ctx context.Context) (string, error) {
+	api, err := a.open()
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = api.Close() }()
+	answer, err := api.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return "", fmt.Errorf("ask Docker for its ID: %w", err)
+	}
+	return answer.Info.ID, nil
+}
+
 // Names returns the names of the networks with those Docker IDs, by ID. Networks
 // that Docker does not answer for are in the error; the rest is returned.
 func (a API) Names(ctx context.Context, networks []string) (map[string]NetworkNames, error) {

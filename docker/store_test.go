@@ -67,6 +67,9 @@ func openStore(t *testing.T, endpoint string, nodes ...string) etcdStore {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	if _, err := opened.CheckSchema(ctx, store.Remembered{}); err != nil {
+		t.Fatal(err)
+	}
 	for i, name := range nodes {
 		node := overlay.Node{Name: name, VTEPs: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})}, Datapath: "netdev", MTU: 1450}
 		if err := opened.Register(ctx, node, store.Identity{Host: name, Boot: "boot-" + name}); err != nil {

@@ -146,6 +146,9 @@ type Attachment struct {
 	DockerNetwork string `json:"docker_network"`
 	// DockerName is what that host's Docker calls the network, once it is known.
 	DockerName string `json:"docker_name,omitempty"`
+	// Daemon is the ID of the Docker daemon that has the network, once one was seen
+	// to list it.
+	Daemon string `json:"daemon,omitempty"`
 	// Pool is the pool ID that Docker was given on that host; empty where
 	// another IPAM driver chose the subnet.
 	Pool string `json:"pool,omitempty"`

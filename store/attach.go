@@ -239,6 +239,36 @@ func (s *Store) Attached(ctx context.Context, node, dockerNetwork string) (overl
 	return network.value, attachment.value, err
 }
 
+// Recognise notes which Docker daemon has the network; an unknown Docker network
+// is no error.
+func (s *Store) Recognise(ctx context.Context, node, dockerNetwork, daemon string) error {
+	if err := validateID("Docker daemon", daemon); err != nil {
+		return err
+	}
+	_, err := s.update(ctx, "note the daemon of Docker network "+overlay.ShortID(dockerNetwork), func(ctx context.Context, c *change) error {
+		index, err := fetch[owner](ctx, s, dockerKey(node, dockerNetwork))
+		if err != nil {
+			return err
+		}
+		key := attachKey(index.value.Network, node)
+		found, _, err := s.read(ctx, get(key), get(nodeKey(node)))
+		if err != nil {
+			return err
+		}
+		attachment, err := only[overlay.Attachment](key, found[0])
+		if err != nil || attachment.value.DockerNetwork != dockerNetwork || attachment.value.Daemon == daemon {
+			return err
+		}
+		if err := s.expectOwner(c, node, found[1]); err != nil {
+			return err
+		}
+		attachment.value.Daemon = daemon
+		write(c, attachment, clientv3.NoLease)
+		return nil
+	})
+	return err
+}
+
 // present returns the network, or nil where there is none.
 func present(n item[overlay.Network]) *overlay.Network {
 	if !n.exists() {

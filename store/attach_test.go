@@ -347,3 +347,28 @@ func TestDetachCutShortAndNetworkMadeAgain(t *testing.T) {
 		})
 	}
 }
+
+// The Docker daemon that has a network is noted with its attachment, and only by the host whose network it is.
+func TestRecognise(t *testing.T) {
+	s := startServer(t)
+	one, first := s.host(t, 1)
+	quickNetwork(t, one, first, "web", "10.1.0.0/24")
+	id := "web-on-" + first
+	for _, daemon := range []string{"D:1", "D:1", "E:2"} {
+		if err := one.Recognise(callContext(t), first, id, daemon); err != nil {
+			t.Fatal(err)
+		}
+		if _, a, err := one.Attached(callContext(t), first, id); err != nil || a.Daemon != daemon || a.DockerNetwork != id {
+			t.Errorf("%+v, %v", a, err)
+		}
+	}
+	if err := one.Recognise(callContext(t), first, "unknown", "D"); err != nil {
+		t.Errorf("an unknown Docker network: %v", err)
+	}
+	wantKind(t, one.Recognise(callContext(t), first, id, "no/ID"), overlay.Invalid)
+	other := s.open(t)
+	if err := other.Register(callContext(t), testNode(1), Identity{Host: "another machine", Boot: "its boot"}); err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, one.Recognise(callContext(t), first, id, "F"), overlay.Conflict)
+}

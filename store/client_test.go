@@ -123,10 +123,10 @@ func TestLogin(t *testing.T) {
 	t.Cleanup(func() { _ = store.Close() })
 	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
-	_, err = store.CheckSchema(short, "")
+	_, err = store.CheckSchema(short, Remembered{})
 	wantKind(t, err, overlay.Unavailable)
 	w.set(false)
-	if _, err := store.CheckSchema(ctx, ""); err != nil {
+	if _, err := store.CheckSchema(ctx, Remembered{}); err != nil {
 		t.Errorf("with the right password: %v", err)
 	}
 	wrong, err := Open(Config{Endpoints: []string{s.url}, User: "root", Password: "guess"})
@@ -134,7 +134,7 @@ func TestLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = wrong.Close() })
-	if _, err := wrong.CheckSchema(ctx, ""); err == nil || !strings.Contains(err.Error(), "invalid user ID or password") {
+	if _, err := wrong.CheckSchema(ctx, Remembered{}); err == nil || !strings.Contains(err.Error(), "invalid user ID or password") {
 		t.Errorf("with the wrong password: %v", err)
 	}
 }
@@ -176,7 +176,7 @@ func TestTLS(t *testing.T) {
 			defer cancel()
 			ctx = short
 		}
-		_, err = s.CheckSchema(ctx, "")
+		_, err = s.CheckSchema(ctx, Remembered{})
 		if test.refusal == "" && err != nil || test.refusal != "" && (err == nil || !strings.Contains(err.Error(), test.refusal)) {
 			t.Errorf("%s: %v, want %q", name, err, test.refusal)
 		}
@@ -189,13 +189,13 @@ func TestTLS(t *testing.T) {
 func TestSchema(t *testing.T) {
 	s := startServer(t)
 	first := s.open(t)
-	cluster, err := first.CheckSchema(callContext(t), "")
+	cluster, err := first.CheckSchema(callContext(t), Remembered{})
 	if err != nil || len(cluster) != 32 {
 		t.Fatal(cluster, err)
 	}
 	check := func(remembered string) error {
 		t.Helper()
-		got, err := s.open(t).CheckSchema(callContext(t), remembered)
+		got, err := s.open(t).CheckSchema(callContext(t), Remembered{Cluster: remembered})
 		if err == nil && got != cluster {
 			t.Errorf("cluster %q, want %q", got, cluster)
 		}
@@ -229,9 +229,80 @@ func TestSchema(t *testing.T) {
 func TestSchemaOfABuildWithoutClusters(t *testing.T) {
 	s := startServer(t)
 	s.put(t, schemaKey, `{"v":1,"version":1,"oldest_reader":1,"later":"kept"}`)
-	cluster, err := s.open(t).CheckSchema(callContext(t), "")
+	cluster, err := s.open(t).CheckSchema(callContext(t), Remembered{})
 	if got := s.keys(t, schemaKey)[schemaKey]; err != nil || cluster == "" || !strings.Contains(got, cluster) || !strings.Contains(got, `"later":"kept"`) {
 		t.Errorf("cluster %q, error %v, record %s", cluster, err, got)
+	}
+}
+
+// A backup of a build without cluster IDs gets back the one that its hosts remember, and from nobody else another.
+func TestBackupOfABuildWithoutClusters(t *testing.T) {
+	s := startServer(t)
+	store, name := s.host(t, 1)
+	own := Remembered{Cluster: store.boundCluster(), Node: name, Host: testIdentity(1).Host}
+	old := `{"v":1,"version":1,"oldest_reader":1,"later":"kept"}`
+	s.put(t, schemaKey, old)
+	if _, err := s.open(t).CreateNetwork(callContext(t), overlay.Network{Name: "ops", MTU: 1450, Subnets: []overlay.Subnet{{Prefix: prefix("10.9.0.0/24")}}}); err != nil {
+		t.Errorf("an operator: %v", err)
+	}
+	for who, host := range map[string]Remembered{
+		"a fresh host":                 {Node: "h2", Host: testIdentity(2).Host},
+		"a host of another cluster":    {Cluster: "another", Node: "h2", Host: testIdentity(2).Host},
+		"another machine of that name": {Cluster: own.Cluster, Node: name, Host: testIdentity(2).Host},
+	} {
+		if _, err := s.open(t).CheckSchema(callContext(t), host); !overlay.IsKind(err, overlay.Conflict) {
+			t.Errorf("%s: %v", who, err)
+		}
+	}
+	if now := s.keys(t, schemaKey)[schemaKey]; now != old {
+		t.Fatalf("the schema record is %s", now)
+	}
+	got, err := store.CheckSchema(callContext(t), own)
+	if now := s.keys(t, schemaKey)[schemaKey]; err != nil || got != own.Cluster || !strings.Contains(now, own.Cluster) || !strings.Contains(now, `"later":"kept"`) {
+		t.Errorf("its own host: cluster %q, error %v, record %s", got, err, now)
+	}
+	if got, err := s.open(t).CheckSchema(callContext(t), Remembered{Node: "h2", Host: testIdentity(2).Host}); err != nil || got != own.Cluster {
+		t.Errorf("a fresh host after that: %q, %v", got, err)
+	}
+}
+
+// The first host of such a build that is upgraded gives the cluster its ID.
+func TestUpgradeOfABuildWithoutClusters(t *testing.T) {
+	s := startServer(t)
+	s.host(t, 1)
+	s.put(t, schemaKey, `{"v":1,"version":1,"oldest_reader":1}`)
+	if cluster, err := s.open(t).CheckSchema(callContext(t), Remembered{Node: "h1", Host: testIdentity(1).Host}); err != nil || cluster == "" {
+		t.Errorf("cluster %q, error %v", cluster, err)
+	}
+}
+
+// What is no agent's never begins a cluster, nor does a fresh host while hosts' data is only coming back.
+func TestOnlyAgentsBeginClusters(t *testing.T) {
+	s := startServer(t)
+	operator := s.open(t)
+	_, err := operator.CreateNetwork(callContext(t), overlay.Network{Name: "ops", MTU: 1450, Subnets: []overlay.Subnet{{Prefix: prefix("10.9.0.0/24")}}})
+	for call, err := range map[string]error{
+		"network create": err,
+		"network rm":     operator.RemoveNetwork(callContext(t), "ops"),
+		"node rm":        operator.RemoveNode(callContext(t), "h1"),
+	} {
+		if !overlay.IsKind(err, overlay.Unavailable) || !errors.Is(err, errNoCluster) {
+			t.Errorf("%s in an empty etcd: %v", call, err)
+		}
+	}
+	if left := s.keys(t, root); len(left) != 0 {
+		t.Errorf("written: %v", left)
+	}
+	s.host(t, 1)
+	if _, err := s.raw(t).Delete(callContext(t), schemaKey); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"h1", "h2"} {
+		_, err := s.open(t).CheckSchema(callContext(t), Remembered{Node: name, Host: testIdentity(1).Host})
+		wantKind(t, err, overlay.Conflict)
+	}
+	if _, there := s.keys(t, root)[schemaKey]; there {
+		t.Error("a cluster was begun among another's hosts")
 	}
 }
 
@@ -239,7 +310,7 @@ func TestSchemaOfABuildWithoutClusters(t *testing.T) {
 func TestEmptiedEtcdIsRefused(t *testing.T) {
 	s := startServer(t)
 	store := s.open(t)
-	cluster, err := store.CheckSchema(callContext(t), "")
+	cluster, err := store.CheckSchema(callContext(t), Remembered{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +318,7 @@ func TestEmptiedEtcdIsRefused(t *testing.T) {
 	kept := s.keys(t, root)
 	s.empty(t)
 	wantKind(t, store.Register(callContext(t), testNode(1), testIdentity(1)), overlay.Conflict)
-	_, err = s.open(t).CheckSchema(callContext(t), cluster)
+	_, err = s.open(t).CheckSchema(callContext(t), Remembered{Cluster: cluster})
 	if wantKind(t, err, overlay.Conflict); !strings.Contains(err.Error(), "--new-cluster") {
 		t.Errorf("the refusal does not say what to do: %v", err)
 	}
@@ -259,7 +330,7 @@ func TestEmptiedEtcdIsRefused(t *testing.T) {
 	}
 	register(t, store, 1)
 	s.empty(t)
-	if fresh, err := s.open(t).CheckSchema(callContext(t), ""); err != nil || fresh == cluster {
+	if fresh, err := s.open(t).CheckSchema(callContext(t), Remembered{}); err != nil || fresh == cluster {
 		t.Errorf("a host of no cluster: %q, %v", fresh, err)
 	}
 }

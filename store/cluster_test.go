@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ovsnet/ovsnet/overlay"
 )
@@ -43,7 +44,7 @@ func TestWatcherOfAClusterThatWasLost(t *testing.T) {
 	}
 	still("emptied", lost)
 	// Another cluster begins in the emptied etcd.
-	other, err := s.open(t).CheckSchema(callContext(t), "")
+	other, err := s.open(t).CheckSchema(callContext(t), Remembered{})
 	if err != nil || other == whole.Cluster {
 		t.Fatal(other, err)
 	}
@@ -125,6 +126,25 @@ func TestAllIsReadAgainAfterALoss(t *testing.T) {
 	}
 }
 
+// Deletions alone show the loss: they may come before the schema record's own, and before any pulse.
+func TestDeletionsOfALostClusterAreLeftOut(t *testing.T) {
+	s := startServer(t)
+	store, name := s.host(t, 1)
+	w := &Watcher{store: store, node: name, deliveries: make(chan delivery), state: newAssembly(), feeds: map[string]*feed{}}
+	w.startFeed(t.Context(), &feed{prefix: nodesPrefix, known: map[string]int64{}})
+	w.take(<-w.deliveries)
+	s.empty(t)
+	select {
+	case d := <-w.deliveries:
+		w.take(d)
+	case <-time.After(callTime):
+		t.Fatal("no deletion came")
+	}
+	if _, there := w.state.snapshot.Node(name); !there || w.gone == nil {
+		t.Errorf("the node is there: %v, gone %v", there, w.gone)
+	}
+}
+
 // Many watchers that begin while the cluster does all get their first view.
 func TestWatchersOfAClusterThatBegins(t *testing.T) {
 	for range 20 {
@@ -168,7 +188,11 @@ func TestTheNameOfAnotherMachine(t *testing.T) {
 	}
 	ctx := callContext(t)
 	pool := poolOfNetwork(n)
+	_, created := before.CreateEndpoint(ctx, transient(n, name, 77))
+	_, attached := before.Attach(ctx, AttachRequest{Node: name, DockerNetwork: "d77", DefaultMTU: 1450, Subnet: overlay.Subnet{Prefix: prefix("10.77.0.0/24")}, ForeignIPAM: true})
 	for call, err := range map[string]error{
+		"CreateEndpoint": created,
+		"Attach":         attached,
 		"DeleteEndpoint": before.DeleteEndpoint(ctx, name, n.ID, e.ID),
 		"Detach":         before.Detach(ctx, name, dockerIDOf(t, s, name)),
 		"ReleaseAddress": before.ReleaseAddress(ctx, name, pool, e.IPv4),

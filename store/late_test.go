@@ -123,6 +123,7 @@ func lateStory(t *testing.T, d docker) {
 			t.Fatalf("%s: %v", what, err)
 		}
 	}
+	begin(t, d.store)
 	must("register", d.store.Register(callContext(t), testNode(1), testIdentity(1)))
 	_, err := d.store.CreateNetwork(callContext(t), overlay.Network{Name: "ops", VNI: 77, MTU: 1450, Subnets: []overlay.Subnet{{Prefix: prefix("10.9.0.0/24")}}})
 	must("create a network", err)

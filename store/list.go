@@ -34,6 +34,7 @@ func (s *Store) List(ctx context.Context) (View, error) {
 		edit.Seen(rev)
 		a.snapshot = edit.Snapshot()
 		view = a.view(true, now())
+		view.Cluster = schema.value.Cluster
 		return nil
 	})
 	return view, err

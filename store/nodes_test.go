@@ -39,6 +39,7 @@ func live(t *testing.T, s *Store, node string, id Identity) (stop func()) {
 func TestRegisterClaims(t *testing.T) {
 	s := startServer(t)
 	store := s.open(t)
+	begin(t, store)
 	id := testIdentity(1)
 	node := testNode(1)
 	node.VTEPs = append(node.VTEPs, addr("198.51.100.1"))

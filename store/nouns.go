@@ -173,6 +173,9 @@ func checkEndpoint(e overlay.Endpoint) error {
 
 func checkAttachment(a overlay.Attachment) error {
 	err := errors.Join(validateID("network", a.Network), overlay.ValidateName("node", a.Node), validateID("Docker network", a.DockerNetwork))
+	if a.Daemon != "" {
+		err = errors.Join(err, validateID("Docker daemon", a.Daemon))
+	}
 	if err != nil || a.Pool == "" {
 		return err
 	}

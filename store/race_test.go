@@ -209,6 +209,7 @@ func TestLostAnswers(t *testing.T) {
 func TestLostRaceNamesTheTask(t *testing.T) {
 	s := startServer(t)
 	store := s.open(t)
+	begin(t, store)
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	_, err := store.update(ctx, "win", func(_ context.Context, c *change) error {

@@ -147,8 +147,19 @@ func testIdentity(number int) Identity {
 	return Identity{Host: fmt.Sprintf("machine%d", number), Boot: fmt.Sprintf("boot%d", number)}
 }
 
+// begin is what an agent does first: it begins the cluster, or joins the one that is there.
+func begin(t testing.TB, store *Store) {
+	t.Helper()
+	if _, err := store.CheckSchema(callContext(t), Remembered{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func register(t testing.TB, store *Store, number int) {
 	t.Helper()
+	if store.boundCluster() == "" {
+		begin(t, store)
+	}
 	if err := store.Register(callContext(t), testNode(number), testIdentity(number)); err != nil {
 		t.Fatal(err)
 	}

@@ -73,8 +73,8 @@ type registry struct {
 	ttl   time.Duration
 }
 
-func (r registry) CheckSchema(ctx context.Context, cluster string) (string, error) {
-	return r.store.CheckSchema(ctx, cluster)
+func (r registry) CheckSchema(ctx context.Context, node string, host agent.HostIdentity) (string, error) {
+	return r.store.CheckSchema(ctx, store.Remembered{Cluster: host.Cluster, Node: node, Host: host.ID})
 }
 
 func (r registry) Register(ctx context.Context, node overlay.Node, hostID string) error {
@@ -118,6 +118,20 @@ func (o owner) NameAttachment(ctx context.Context, node, network, name string) e
 		return err
 	}
 	return o.store.NameAttachment(ctx, node, network, name)
+}
+
+func (o owner) FinishDetaches(ctx context.Context, node string) error {
+	if err := o.member.Blocked(); err != nil {
+		return err
+	}
+	return o.store.FinishDetaches(ctx, node)
+}
+
+func (o owner) Recognise(ctx context.Context, node, dockerNetwork, daemon string) error {
+	if err := o.member.Blocked(); err != nil {
+		return err
+	}
+	return o.store.Recognise(ctx, node, dockerNetwork, daemon)
 }
 
 // networks makes the store a docker.Networks, pools a docker.Pools.
@@ -176,6 +190,11 @@ func (d dockerAPI) Names(ctx context.Context, networks []string) (map[string]age
 		names[id] = agent.NetworkNames(n)
 	}
 	return names, err
+}
+
+// Daemon returns the daemon's own ID.
+func (d dockerAPI) Daemon(ctx context.Context) (string, error) {
+	return d.DaemonID(ctx)
 }
 
 // doorkeeper makes the guard an agent.Guard.

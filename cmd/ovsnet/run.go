@@ -213,7 +213,7 @@ func (h *host) answer(ctx context.Context, q store.Inquiry, to io.Writer) error 
 // forgotten finds the networks that Docker removed while nobody listened.
 func (h *host) forgotten(loop *agent.Loop) *agent.Forgotten {
 	return &agent.Forgotten{
-		Node: h.settings.node, Grace: h.settings.grace, State: loop.State, Store: owner{h.store, h.member},
+		Node: h.settings.node, Grace: h.settings.grace, State: loop.State, Tell: loop.TellForgotten, Store: owner{h.store, h.member},
 		Docker: dockerAPI{docker.API(h.settings.docker)},
 		Logger: h.log.With("part", "docker"),
 	}

@@ -103,6 +103,11 @@ func testEmptiedEtcd(t *testing.T, p pair, _ lab.AgentOptions) {
 	for _, h := range p.lab.Hosts() {
 		p.frozen(t, h, before[h.Name], "etcd")
 	}
+	refused(t, p.lab.Host(2), []string{"1 containers", "--force"}, "ovsnet", "uninstall")
+	refused(t, p.lab.Host(2), []string{"etcd", "no cluster", "restore"}, "ovsnet", "network", "create", "ops", "--subnet", "10.99.0.0/24")
+	if left := p.etcd.keys(t, ""); len(left) > 0 {
+		t.Errorf("somebody wrote to the emptied etcd: %v", left)
+	}
 	for key, value := range all {
 		if !strings.HasPrefix(key, "alive/") { // a sign of life needs its lease, and comes from its agent
 			p.etcd.put(t, key, value)
