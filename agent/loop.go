@@ -248,6 +248,9 @@ func (l *Loop) reachPorts(ctx context.Context, links map[string]Link, r *round) 
 	}
 	r.observed = &seen
 	l.inUse = plan.inUse
+	for _, p := range plan.unrecorded {
+		r.problems = append(r.problems, unrecordedProblem(p))
+	}
 	if !plan.recheck.IsZero() {
 		l.due(plan.recheck)
 	}

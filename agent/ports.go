@@ -39,6 +39,9 @@ type portPlan struct {
 	dropLinks []string
 	// release are endpoints whose link vanished without a word from Docker.
 	release []overlay.Endpoint
+	// unrecorded are the ports, which OVS may not have, of links that a container
+	// holds and that no endpoint is known for; port and link are left as they are.
+	unrecorded []Port
 	// inUse are the networks of which a container holds a link.
 	inUse map[string]bool
 	// recheck is when something above may become due; zero when nothing will.
@@ -77,8 +80,18 @@ func (p *patience) over(key string, now time.Time) (bool, time.Time) {
 	return !now.Before(due), due
 }
 
+// unrecordedProblem tells of a container that has lost its endpoint.
+func unrecordedProblem(p Port) Problem {
+	object := "link " + p.Name
+	if p.Endpoint != "" {
+		object = endpointObject(p.Endpoint)
+	}
+	return Problem{Object: object, Reason: "a container holds its link " + p.Name + " and etcd has no record of it, as after an older backup was restored: nothing it sends passes; " +
+		"restart the container, and where its network is not in ovsnet network ls create the Docker network again first"}
+}
+
 // planPorts decides what must happen so that the host has exactly the ports of
-// the local endpoints that have a link. local is by endpoint ID, links by name.
+// the local endpoints that have a link, and of links that a container holds. local is by endpoint ID, links by name.
 func planPorts(local map[string]overlay.Endpoint, links map[string]Link, ports []Port, wait *patience, now time.Time) portPlan {
 	plan := portPlan{inUse: map[string]bool{}}
 	due := func(key string) bool {
@@ -105,30 +118,48 @@ func planPorts(local map[string]overlay.Endpoint, links map[string]Link, ports [
 			plan.dropLinks = append(plan.dropLinks, name)
 		}
 	}
-	have := map[string]bool{}
+	have := map[string]Port{}
 	for _, p := range ports {
-		have[p.Name] = true
-		if !wanted[p.Name] {
+		have[p.Name] = p
+		_, known := wanted[p.Name]
+		if link, present := links[p.Name]; present && !link.Waiting && !known {
+			plan.inUse[p.Network] = true
+		} else if !wanted[p.Name] {
 			plan.remove = append(plan.remove, p.Name)
 		}
 	}
 	for _, e := range local {
-		if name := e.PortName(); wanted[name] && !have[name] {
+		name := e.PortName()
+		if _, there := have[name]; wanted[name] && !there {
 			plan.ensure = append(plan.ensure, Port{Name: name, Endpoint: e.ID, Network: e.Network})
 		}
 	}
 	for name, link := range links {
-		if _, known := wanted[name]; !known && link.Waiting && due("orphan "+name) {
-			plan.dropLinks = append(plan.dropLinks, name)
+		if _, known := wanted[name]; !known {
+			plan.stray(name, link, have[name], due("orphan "+name))
 		}
 	}
 	plan.sort()
 	return plan
 }
 
+// stray plans for a link of no endpoint; over says that it has been one for the
+// grace period.
+func (p *portPlan) stray(name string, link Link, port Port, over bool) {
+	switch {
+	case !over:
+	case link.Waiting:
+		p.dropLinks = append(p.dropLinks, name)
+	default:
+		port.Name = name
+		p.unrecorded = append(p.unrecorded, port)
+	}
+}
+
 // sort makes a plan the same whatever order maps were walked in.
 func (p *portPlan) sort() {
 	slices.SortFunc(p.ensure, func(a, b Port) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(p.unrecorded, func(a, b Port) int { return cmp.Compare(a.Name, b.Name) })
 	slices.Sort(p.remove)
 	slices.Sort(p.dropLinks)
 	slices.SortFunc(p.release, func(a, b overlay.Endpoint) int { return cmp.Compare(a.ID, b.ID) })

@@ -68,6 +68,19 @@ func TestPlanPorts(t *testing.T) {
 		{
 			name: "a container's link is never dropped, even when its endpoint is unknown", again: grace,
 			links: map[string]Link{a.PortName(): {Name: a.PortName()}},
+			want:  portPlan{unrecorded: []Port{{Name: a.PortName()}}},
+		},
+		{
+			name: "nor its port", again: grace,
+			links: map[string]Link{a.PortName(): {Name: a.PortName()}},
+			ports: []Port{{Name: a.PortName(), Endpoint: "a", Network: "n1", OFPort: 3}},
+			want:  portPlan{unrecorded: []Port{{Name: a.PortName(), Endpoint: "a", Network: "n1", OFPort: 3}}},
+		},
+		{
+			name:  "which is no problem within the grace period",
+			links: map[string]Link{a.PortName(): {Name: a.PortName()}},
+			ports: []Port{{Name: a.PortName(), Endpoint: "a", Network: "n1", OFPort: 3}},
+			want:  portPlan{recheck: start.Add(grace)},
 		},
 		{
 			name: "an unknown link that no container has is dropped after the grace period", again: grace,
@@ -96,13 +109,15 @@ func TestPlanTellsLinksThatAreHeld(t *testing.T) {
 	links := map[string]Link{
 		endpoint("a").PortName(): {Name: endpoint("a").PortName()},
 		endpoint("b").PortName(): {Name: endpoint("b").PortName(), Waiting: true},
+		endpoint("d").PortName(): {Name: endpoint("d").PortName()},
 	}
+	unrecorded := []Port{{Name: endpoint("d").PortName(), Endpoint: "d", Network: "n3"}}
 	local := locals("a", "b", "c")
 	b := local["b"]
 	b.Network = "n2"
 	local["b"] = b
-	plan := planPorts(local, links, nil, newPatience(time.Minute), time.Unix(1000, 0))
-	if len(plan.inUse) != 1 || !plan.inUse[endpoint("a").Network] {
+	plan := planPorts(local, links, unrecorded, newPatience(time.Minute), time.Unix(1000, 0))
+	if len(plan.inUse) != 2 || !plan.inUse[endpoint("a").Network] || !plan.inUse["n3"] {
 		t.Errorf("in use %v", plan.inUse)
 	}
 }
