@@ -19,14 +19,17 @@ type Identity struct {
 	Host string
 	// Boot is the kernel's boot ID.
 	Boot string
+	// Machine is what is known of the installed system (machine-id(5)); empty where
+	// it has none. A copy of a disk may keep it, so it only tells machines apart.
+	Machine string
 }
 
 // Register writes the host's durable record and claims its name and VTEP
 // addresses; addresses that it had before and has no more are freed. It refuses
-// (Conflict) a name or an address that another host has. A host whose identity
-// was lost is let in when nobody lives under its name and its preferred VTEP
-// address is still the same; a machine that lives under another boot ID is a
-// clone and refused. A repeat writes nothing.
+// (Conflict) a name or an address that another host has, also one that only has a
+// copy of its OVSDB. A host whose identity was lost is let in when nobody lives
+// under its name and its preferred VTEP address is still the same; a machine that
+// lives under another boot ID is a clone and refused. A repeat writes nothing.
 func (s *Store) Register(ctx context.Context, node overlay.Node, id Identity) error {
 	if err := node.Validate(); err != nil {
 		return err
@@ -51,7 +54,7 @@ func (s *Store) Register(ctx context.Context, node overlay.Node, id Identity) er
 		if err := s.claimVTEPs(ctx, c, old.value.VTEPs, node); err != nil {
 			return err
 		}
-		if fresh := (nodeRecord{Node: node, Host: id.Host}); !old.exists() || !sameNode(old.value, fresh) {
+		if fresh := (nodeRecord{Node: node, Host: id.Host, Machine: id.Machine}); !old.exists() || !sameNode(old.value, fresh) {
 			write(c, put(old, fresh), clientv3.NoLease)
 		}
 		return nil
@@ -130,7 +133,8 @@ func refuseTwin(old item[nodeRecord], alive item[Alive], node overlay.Node, id I
 	object := fmt.Sprintf("node %q", node.Name)
 	since := alive.value.Since.UTC().Format(time.RFC3339)
 	emptied := !alive.exists() && old.value.VTEP() == node.VTEP()
-	if old.value.Host != id.Host && !emptied {
+	copied := old.value.Machine != "" && id.Machine != "" && old.value.Machine != id.Machine
+	if (old.value.Host != id.Host || copied) && !emptied {
 		state := "not alive now"
 		if alive.exists() {
 			state = "alive since " + since
@@ -184,7 +188,7 @@ func (s *Store) claimVTEPs(ctx context.Context, c *change, before []netip.Addr, 
 }
 
 func sameNode(a, b nodeRecord) bool {
-	return a.Host == b.Host && slices.Equal(a.VTEPs, b.VTEPs) && a.Region == b.Region && a.Datapath == b.Datapath &&
+	return a.Host == b.Host && a.Machine == b.Machine && slices.Equal(a.VTEPs, b.VTEPs) && a.Region == b.Region && a.Datapath == b.Datapath &&
 		a.MTU == b.MTU && a.Version == b.Version
 }
 

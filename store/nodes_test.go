@@ -123,6 +123,40 @@ func TestRegisterTwins(t *testing.T) {
 	}
 }
 
+// A machine with a copy of a host's OVSDB does not take that host's place while its agent is away; without machine IDs,
+// or with the same ones, nobody can tell the two apart.
+func TestRegisterCopies(t *testing.T) {
+	moved := testNode(1)
+	moved.VTEPs = []netip.Addr{addr("192.0.2.99")}
+	for name, test := range map[string]struct {
+		was, is string
+		node    overlay.Node
+		refused bool
+	}{
+		"a copy elsewhere":                    {"m1", "m2", moved, true},
+		"the host under another address":      {"m1", "m1", moved, false},
+		"the host with its system anew":       {"m1", "m2", testNode(1), false},
+		"the host, which had no machine ID":   {"", "m2", moved, false},
+		"the host, which lost its machine ID": {"m1", "", moved, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startServer(t)
+			store := s.open(t)
+			begin(t, store)
+			id := testIdentity(1)
+			id.Machine = test.was
+			if err := store.Register(callContext(t), testNode(1), id); err != nil {
+				t.Fatal(err)
+			}
+			id.Machine, id.Boot = test.is, "another boot"
+			err := store.Register(callContext(t), test.node, id)
+			if test.refused != overlay.IsKind(err, overlay.Conflict) || !test.refused && err != nil {
+				t.Errorf("error %v, want a refusal: %v", err, test.refused)
+			}
+		})
+	}
+}
+
 // TestKeepAlive takes the lease, the record and the schema away under a host that
 // lives.
 func TestKeepAlive(t *testing.T) {

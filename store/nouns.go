@@ -15,6 +15,8 @@ type nodeRecord struct {
 	// Host is the random ID that the machine keeps; a second machine of the same
 	// name has another.
 	Host string `json:"host"`
+	// Machine is its Identity's.
+	Machine string `json:"machine,omitempty"`
 }
 
 // Alive is a host's sign of life, which etcd removes when its agent stays away.

@@ -68,9 +68,9 @@ func (v views) translate(ctx context.Context) {
 
 // registry makes the store an agent.Registry.
 type registry struct {
-	store *store.Store
-	boot  string
-	ttl   time.Duration
+	store         *store.Store
+	boot, machine string
+	ttl           time.Duration
 }
 
 func (r registry) CheckSchema(ctx context.Context, node string, host agent.HostIdentity) (string, error) {
@@ -78,7 +78,7 @@ func (r registry) CheckSchema(ctx context.Context, node string, host agent.HostI
 }
 
 func (r registry) Register(ctx context.Context, node overlay.Node, hostID string) error {
-	return r.store.Register(ctx, node, store.Identity{Host: hostID, Boot: r.boot})
+	return r.store.Register(ctx, node, store.Identity{Host: hostID, Boot: r.boot, Machine: r.machine})
 }
 
 func (r registry) KeepAlive(ctx context.Context, node, hostID string) error {

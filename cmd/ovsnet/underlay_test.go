@@ -2,6 +2,8 @@ package main
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -53,5 +55,29 @@ func TestResurvey(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What is told of the machine ID is not the ID itself, and the same each time.
+func TestMachineID(t *testing.T) {
+	const id = "0123456789abcdef0123456789abcdef"
+	write := func(text string) string {
+		file := filepath.Join(t.TempDir(), "machine-id")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return machineID(file)
+	}
+	told := write(id + "\n")
+	if len(told) != 32 || told == id || told != write(id) || told == write("1123456789abcdef0123456789abcdef") {
+		t.Errorf("told %q", told)
+	}
+	for _, text := range []string{"", "uninitialized\n", "0123"} {
+		if told := write(text); told != "" {
+			t.Errorf("of %q is told %q", text, told)
+		}
+	}
+	if told := machineID(filepath.Join(t.TempDir(), "none")); told != "" {
+		t.Errorf("of no file is told %q", told)
 	}
 }
