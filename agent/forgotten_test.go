@@ -40,8 +40,8 @@ func (d *fakeDocker) Recognise(_ context.Context, _, id, daemon string) error {
 	return nil
 }
 
-// attached is a snapshot with these uses of networks.
-func attached(all ...overlay.Attachment) *overlay.Snapshot {
+// usesOf is a snapshot with these uses of networks.
+func usesOf(all ...overlay.Attachment) *overlay.Snapshot {
 	edit := overlay.NewSnapshot().Edit()
 	for _, a := range all {
 		a.Network = "net of " + a.DockerNetwork
@@ -86,7 +86,7 @@ func (l *looker) after(t *testing.T, d time.Duration, want ...string) {
 }
 
 func TestForgottenNetworks(t *testing.T) {
-	state := State{View: View{Snapshot: attached(on("h1", "kept", "D"), on("h1", "gone", "D"), on("h2", "elsewhere", "D"), on("h1", "flickers", "D"))}}
+	state := State{View: View{Snapshot: usesOf(on("h1", "kept", "D"), on("h1", "gone", "D"), on("h2", "elsewhere", "D"), on("h1", "flickers", "D"))}}
 	l := newLooker(&state, "kept")
 	l.after(t, 0)
 	l.docker.networks["flickers"] = true
@@ -104,7 +104,7 @@ func TestForgottenNetworks(t *testing.T) {
 // Only the daemon that was seen to list a network is believed when it does so no more, and each network is doubted by
 // itself.
 func TestOnlyANetworksOwnDaemonForgets(t *testing.T) {
-	view := View{Snapshot: attached(on("h1", "listed", "D"), on("h1", "idle", "D"), on("h1", "used", "D"), on("h1", "others", "E"), on("h1", "unseen", ""))}
+	view := View{Snapshot: usesOf(on("h1", "listed", "D"), on("h1", "idle", "D"), on("h1", "used", "D"), on("h1", "others", "E"), on("h1", "unseen", ""))}
 	for name, test := range map[string]struct {
 		state  State
 		daemon string
@@ -134,7 +134,7 @@ func TestOnlyANetworksOwnDaemonForgets(t *testing.T) {
 
 // The daemon that lists a network is noted with it, also when it is another than before.
 func TestTheDaemonOfANetworkIsNoted(t *testing.T) {
-	state := State{View: View{Snapshot: attached(on("h1", "new", ""), on("h1", "known", "D"), on("h1", "moved", "E"), on("h1", "unlisted", ""), on("h2", "far", ""))}}
+	state := State{View: View{Snapshot: usesOf(on("h1", "new", ""), on("h1", "known", "D"), on("h1", "moved", "E"), on("h1", "unlisted", ""), on("h2", "far", ""))}}
 	l := newLooker(&state, "new", "known", "moved", "far")
 	l.after(t, 0)
 	if want := map[string]string{"new": "D", "moved": "D"}; !maps.Equal(l.docker.noted, want) {
@@ -154,7 +154,7 @@ func TestNewNetworksAreLookedAtSoon(t *testing.T) {
 		"old":       {overlay.Attachment{Node: "h1", DockerNetwork: "d", Created: now.Add(-time.Hour)}, false},
 		"elsewhere": {overlay.Attachment{Node: "h2", DockerNetwork: "d", Created: now.Add(-time.Second)}, false},
 	} {
-		if got := newLooker(&State{View: View{Snapshot: attached(test.a)}}).fresh(now); got != test.want {
+		if got := newLooker(&State{View: View{Snapshot: usesOf(test.a)}}).fresh(now); got != test.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
