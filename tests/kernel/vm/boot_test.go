@@ -63,14 +63,19 @@ func TestCommandRunsAsIfHere(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(work, "file"), []byte("as it is here\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	o, stdout, stderr := bootOptions(t, `
+	const program = `#!/bin/sh
 		cat file; echo changed >file; cat file; echo $SETTING; pwd; uname -r
 		echo complaint >&2
 		modprobe openvswitch && modprobe vport-vxlan && test -d /sys/module/vport_vxlan && echo modules
 		stat -f -c %T /var/lib/own; ls -A /var/lib/own; ip -br link show lo | grep -c UP
 		ping -c 1 -W 9 127.0.0.1 >/dev/null && echo answered
 		sleep 3600 & setsid sleep 3600 &
-		exit 7`)
+		exit 7`
+	if err := os.WriteFile(filepath.Join(work, "program"), []byte(program), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	o, stdout, stderr := bootOptions(t, "")
+	o.Argv = []string{"./program"}
 	o.Dir, o.Env, o.Tmpfs = work, []string{"SETTING=set"}, []string{"/var/lib/own"}
 	status, err := Run(ctx, o)
 	if err != nil || status != 7 {

@@ -76,6 +76,9 @@ func beInit() error {
 // runTask runs the command until it ends, and then ends all that it left running.
 func runTask(t task) (int, error) {
 	// Process 1 finds programs as the command does.
+	if err := os.Chdir(t.Dir); err != nil {
+		return 0, err
+	}
 	for _, setting := range t.Env {
 		name, value, _ := strings.Cut(setting, "=")
 		if err := os.Setenv(name, value); err != nil {
