@@ -81,6 +81,7 @@ func parse(args []string, errs io.Writer) (vm.Options, time.Duration, error) {
 	flags.IntVar(&o.MemoryMB, "memory", 0, "memory in `MiB` (default 4096)")
 	flags.IntVar(&o.CPUs, "cpus", 0, "number of processors (default 2)")
 	flags.BoolVar(&o.CountInstructions, "icount", false, "count instructions as time, on one processor")
+	flags.BoolVar(&o.IdlePasses, "idle-passes", false, "with -icount: let time pass when nothing runs, in place of jumping over it")
 	flags.Func("env", "set `NAME=VALUE` for COMMAND (again for more)", func(setting string) error {
 		if !strings.Contains(setting, "=") {
 			return errors.New("use NAME=VALUE")

@@ -18,7 +18,7 @@ import (
 )
 
 // bootPatience is for a machine that others use too.
-const bootPatience = 3 * time.Minute
+const bootPatience = 10 * time.Minute
 
 // cache is where scripts/deps-kernel puts the kernel.
 const cache = "/var/cache/ovsnet/kernel"

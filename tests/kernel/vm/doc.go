@@ -26,11 +26,13 @@
 // # Limits
 //
 // A guest computes at about a tenth of the speed of this machine: time-outs inside must be patient. Its writes take
-// memory. Of this machine's mounts only / is visible inside, and those that the working directory and the kernel are on. The files must stay as they are while it runs: replacing a program
-// that runs inside is not seen or seen half.
+// memory. Of this machine's mounts only / is visible inside, and those that the working directory and the kernel are on.
+// The files must stay as they are while it runs: replacing a program that runs inside is not seen or seen half.
 //
-// With [Options.CountInstructions] the guest's clock counts instructions instead of time, one processor at a time:
-// measurements then do not depend on what else this machine does.
+// With [Options.CountInstructions] the guest's clock counts instructions instead of time, one processor at a time: a
+// measurement does not depend on what else this machine does, and nothing in the guest is late because this machine is
+// busy. The clock jumps over time in which nothing runs. It then also jumps while a file is read from outside, perhaps
+// past a time-out: tests let that time pass, with [Options.IdlePasses].
 //
 // Rejected: a disk image with an installed system (a download, and not this machine's programs), virtiofs (a daemon
 // more, and shared memory), busybox and a shell script as process 1 (the errors of one language less), ssh into the

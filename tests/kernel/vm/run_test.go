@@ -75,22 +75,24 @@ func TestOptionsAreChecked(t *testing.T) {
 func TestMachine(t *testing.T) {
 	for name, c := range map[string]struct {
 		count bool
+		idle  bool
 		cpus  int
 		want  []string
 	}{
 		"plain":        {want: []string{"-smp 2 ", "-m 4096 ", "thread=multi"}},
 		"one":          {cpus: 1, want: []string{"-smp 1 ", "thread=multi"}},
 		"instructions": {count: true, cpus: 4, want: []string{"-smp 1 ", "thread=single -icount shift=1,sleep=off"}},
+		"idle passes":  {count: true, idle: true, want: []string{"-smp 1 ", "thread=single -icount shift=1,sleep=on"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := testOptions()
-			o.CountInstructions, o.CPUs = c.count, c.cpus
+			o.CountInstructions, o.IdlePasses, o.CPUs = c.count, c.idle, c.cpus
 			o, err := o.complete()
 			if err != nil {
 				t.Fatal(err)
 			}
 			argv := strings.Join(qemuArgv(o), " ")
-			for _, want := range append(c.want, "readonly=on,multidevs=remap", "-no-reboot", o.Kernel.Image) {
+			for _, want := range append(c.want, "readonly=on,multidevs=remap", "-no-reboot", "no_timer_check", o.Kernel.Image) {
 				if !strings.Contains(argv, want) {
 					t.Errorf("no %q in %s", want, argv)
 				}
