@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 
 	"github.com/ovsnet/ovsnet/tests/bench/figures"
@@ -15,6 +16,11 @@ const (
 	upPatience   = 10 * time.Minute
 	takePatience = 5 * time.Minute
 	lookEvery    = 100 * time.Millisecond
+	// tries bounds how often one measurement is begun: iperf3's server may not be free again yet.
+	tries = 3
+	// quietPatience bounds the wait for quiet, quietShare is how busy the processors may be then.
+	quietPatience = 2 * time.Minute
+	quietShare    = 0.1
 )
 
 // bench is one run.
@@ -150,6 +156,9 @@ func (b *bench) run(ctx context.Context, which []measure) ([]*figures.Figure, er
 			all = append(all, &f)
 		}
 	}
+	if err := b.quiet(ctx); err != nil {
+		return nil, err
+	}
 	for round := range b.rounds {
 		for _, m := range which {
 			for _, c := range b.contests {
@@ -171,10 +180,45 @@ func (b *bench) run(ctx context.Context, which []measure) ([]*figures.Figure, er
 	return all, nil
 }
 
-func (b *bench) take(ctx context.Context, m measure, c *contest) ([]float64, error) {
+// take makes one measurement.
+func (b *bench) take(ctx context.Context, m measure, c *contest) (values []float64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, takePatience)
 	defer cancel()
-	return m.take(ctx, b, c)
+	for try := 1; try <= tries; try++ {
+		if values, err = m.take(ctx, b, c); err == nil || ctx.Err() != nil {
+			break
+		}
+		b.say("%s on %s, try %d of %d: %v", m.name, c.name, try, tries, err)
+	}
+	return values, err
+}
+
+// quiet waits until the daemons have done what the setting up gave them to do. A machine that never gets quiet measures
+// all the same: every contender pays for it.
+func (b *bench) quiet(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, quietPatience)
+	defer cancel()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		before, err := busy()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			b.say("the machine does not get quiet")
+			return nil
+		case <-tick.C:
+		}
+		after, err := busy()
+		if err != nil {
+			return err
+		}
+		if share := (after - before).Seconds() / float64(runtime.NumCPU()); share < quietShare {
+			return nil
+		}
+	}
 }
 
 // dumps are the flows of the kernel or of ovs-vswitchd, and how often they were looked for, on each host with a bridge

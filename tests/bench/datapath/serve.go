@@ -17,8 +17,9 @@ const (
 
 const (
 	// window is how many packets may be on the way: fewer than the kernel queues for one processor
-	// (net.core.netdev_max_backlog, 1000). Each half is acknowledged with one packet.
-	window = 128
+	// (net.core.netdev_max_backlog, 1000), and, of large ones, than a packet socket holds by default, as Open vSwitch's
+	// userspace datapath has them. Each half is acknowledged with one packet.
+	window = 64
 	// buffers holds a window of large packets, in bytes.
 	buffers = 4 << 20
 )
