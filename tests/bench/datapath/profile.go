@@ -29,6 +29,9 @@ func (b *bench) profiles(ctx context.Context, which []measure) (map[string]strin
 			if err != nil {
 				return nil, fmt.Errorf("perf report: %w", err)
 			}
+			if top(string(text)) == "" {
+				return nil, fmt.Errorf("perf saw nothing of %s on %s: this machine's clock does not let it look", m.name, c.name)
+			}
 			out[m.name+" "+c.name] = top(string(text))
 			b.say("profile of %s on %s:\n%s", m.name, c.name, out[m.name+" "+c.name])
 		}
