@@ -46,7 +46,7 @@ func (k kind) address(number int) netip.Addr {
 		return netip.Addr{}
 	}
 	base := k.prefix.Addr().As4()
-	return netip.AddrFrom4([4]byte{base[0], base[1], byte(1 + number/250), byte(1 + number%250)})
+	return netip.AddrFrom4([4]byte{base[0], base[1], base[2] + byte(1+number/250), byte(1 + number%250)})
 }
 
 // start is the command that starts a container of that name, with an address of its own where the kind has any.
