@@ -8,6 +8,7 @@ import (
 	"github.com/ovsnet/ovsnet/flows"
 	"github.com/ovsnet/ovsnet/flows/inspect"
 	"github.com/ovsnet/ovsnet/overlay"
+	"github.com/ovsnet/ovsnet/tunnel"
 )
 
 const (
@@ -65,8 +66,19 @@ func (l *Loop) look(ctx context.Context) (inspect.Bridge, <-chan struct{}, error
 			continue
 		}
 		host := flows.Host{Node: l.cfg.Node, Tunnel: before.Observed.Tunnel, Ports: before.Ports}
-		return inspect.NewBridge(before.Applied, host, l.cfg.Route, installed), changed, nil
+		b := inspect.NewBridge(before.Applied, host, l.cfg.Route, installed)
+		b.PortNames = portNames(before)
+		return b, changed, nil
 	}
+}
+
+// portNames are the OpenFlow numbers of our ports by name.
+func portNames(s State) map[string]uint32 {
+	names := map[string]uint32{tunnel.PortName: s.Observed.Tunnel}
+	for _, p := range s.Observed.Ports {
+		names[p.Name] = p.OFPort
+	}
+	return names
 }
 
 // Repair makes the installed flows the desired ones, foreign ones included, and

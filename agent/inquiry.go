@@ -23,6 +23,9 @@ const (
 	AboutFlows = "flows"
 	// AboutDifferences asks for an inspect.Report.
 	AboutDifferences = "differences"
+	// AboutExplanations asks, with an inspect.Question, for a list of
+	// inspect.Explanation.
+	AboutExplanations = "explanations"
 	// AboutCounters asks, with an EndpointName, for the Counters of an endpoint.
 	AboutCounters = "counters"
 	// AboutPassage asks, with a journey.Question, for a journey.Passage.
@@ -37,6 +40,8 @@ type Reporter interface {
 	Flows(ctx context.Context, filter inspect.Filter) (iter.Seq[inspect.Line], error)
 	// Differences holds the installed flows against the desired ones.
 	Differences(ctx context.Context) (inspect.Report, error)
+	// Explain tells in sentences what flows do and why they are there.
+	Explain(ctx context.Context, q inspect.Question) (iter.Seq[inspect.Explanation], error)
 	// Counters returns the traffic of one local endpoint.
 	Counters(ctx context.Context, endpoint overlay.Endpoint) (Counters, error)
 	// Passage says what becomes of a packet on this host.
@@ -60,6 +65,8 @@ func Answer(ctx context.Context, r Reporter, kind string, arguments []byte, to i
 		return replyList(to, arguments, func(f inspect.Filter) (iter.Seq[inspect.Line], error) { return r.Flows(ctx, f) })
 	case AboutDifferences:
 		return reply(to, arguments, func(struct{}) (inspect.Report, error) { return r.Differences(ctx) })
+	case AboutExplanations:
+		return replyList(to, arguments, func(q inspect.Question) (iter.Seq[inspect.Explanation], error) { return r.Explain(ctx, q) })
 	case AboutCounters:
 		return reply(to, arguments, func(e EndpointName) (Counters, error) {
 			return r.Counters(ctx, overlay.Endpoint{ID: e.Endpoint, Network: e.Network})

@@ -40,6 +40,10 @@ func (d *told) Differences(context.Context) (inspect.Report, error) {
 	return inspect.Report{Node: "h1"}, d.err
 }
 
+func (d *told) Explain(context.Context, inspect.Question) (iter.Seq[inspect.Explanation], error) {
+	return slices.Values([]inspect.Explanation{{Does: "delivers"}}), d.err
+}
+
 func (d *told) Repair(context.Context) (inspect.Report, error) {
 	d.repairs++
 	return inspect.Report{Node: "h1"}, d.err

@@ -41,6 +41,12 @@ func (i Inspector) Differences(ctx context.Context) (inspect.Report, error) {
 	return ask[inspect.Report](ctx, i, AboutDifferences, nil)
 }
 
+// Explain tells in sentences what flows do and why they are there, one after the
+// other; an error is the last thing that it yields.
+func (i Inspector) Explain(ctx context.Context, q inspect.Question) iter.Seq2[inspect.Explanation, error] {
+	return askList[inspect.Explanation](ctx, i, AboutExplanations, q)
+}
+
 // Counters returns the traffic of an endpoint on the agent's host.
 func (i Inspector) Counters(ctx context.Context, e overlay.Endpoint) (Counters, error) {
 	return ask[Counters](ctx, i, AboutCounters, EndpointName{Network: e.Network, Endpoint: e.ID})

@@ -74,6 +74,9 @@ func parseAction(word string) (Action, error) {
 	case "resubmit":
 		return Action{}, errors.New("resubmit without a table")
 	}
+	if a, older, err := parseOlder(verb, operand); older {
+		return a, err
+	}
 	return Action{}, fmt.Errorf("unknown action %q", word)
 }
 

@@ -149,6 +149,19 @@ func (d *desk) Differences(ctx context.Context) (inspect.Report, error) {
 	return loop.Differences(ctx)
 }
 
+// Explain tells in sentences what flows do and why they are there.
+func (d *desk) Explain(ctx context.Context, q inspect.Question) (iter.Seq[inspect.Explanation], error) {
+	loop, err := d.working()
+	if err != nil {
+		return nil, err
+	}
+	b, err := loop.Bridge(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return b.Explain(q)
+}
+
 // Repair makes this host's installed flows the desired ones.
 func (d *desk) Repair(ctx context.Context) (inspect.Report, error) {
 	loop, err := d.working()

@@ -21,7 +21,7 @@ import (
 func flowsCommand() *cli.Command {
 	return &cli.Command{
 		Name: "flows", Usage: "the OpenFlow flows on this host, or another",
-		Subcommands: []*cli.Command{listFlowsCommand(), diffFlowsCommand(), traceFlowsCommand()},
+		Subcommands: []*cli.Command{listFlowsCommand(), diffFlowsCommand(), explainFlowsCommand(), traceFlowsCommand()},
 	}
 }
 

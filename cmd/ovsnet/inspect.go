@@ -48,6 +48,13 @@ func withInspector(do func(ctx context.Context, c *cli.Context, i agent.Inspecto
 		if err := exactArgs(c, args...); err != nil {
 			return err
 		}
+		return withInspectorArgs(do)(c)
+	}
+}
+
+// withInspectorArgs is withInspector for a command that reads its arguments itself.
+func withInspectorArgs(do func(ctx context.Context, c *cli.Context, i agent.Inspector) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
 		ctx, cancel := context.WithTimeout(c.Context, queryTimeout)
 		defer cancel()
 		node := c.String("node")

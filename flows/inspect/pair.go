@@ -37,6 +37,9 @@ type Bridge struct {
 	Route    flows.Route
 	// Installed is a dump.
 	Installed []flows.Installed
+	// PortNames are the OpenFlow numbers of ports by their names, by which dumped
+	// lines may call them; nil where nobody asks.
+	PortNames map[string]uint32
 
 	// desired returns the desired flows, which are compiled once.
 	desired func() []flows.Flow

@@ -15,7 +15,7 @@ func rooms() map[string][]string {
 		"flows/trace":          {"overlay", "flows"},
 		"flows/journey":        {"overlay", "flows", "flows/trace"},
 		"flows/openflow":       {"flows"},
-		"flows/inspect":        {"overlay", "flows"},
+		"flows/inspect":        {"overlay", "flows", "flows/trace"},
 		"flows/ofctl":          {"overlay", "flows", "flows/openflow"},
 		"tunnel":               {"overlay"},
 		"guard":                {"overlay"},

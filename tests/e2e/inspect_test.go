@@ -20,6 +20,7 @@ func TestInspect(t *testing.T) {
 	one.waitReaches(t, two.addr)
 	leavesNothing(t, l, openCluster(t, l), func() {
 		t.Run("flows ls", func(t *testing.T) { testFilters(t, one, two) })
+		t.Run("flows explain", func(t *testing.T) { testExplain(t, h1, two) })
 		t.Run("flows diff", func(t *testing.T) { testDiff(t, l, two) })
 		t.Run("--node", func(t *testing.T) { testOtherNode(t, h1, h2) })
 	})
@@ -88,6 +89,43 @@ func testFilters(t *testing.T, one, two container) {
 		}
 		return fmt.Sprint(list), false
 	})
+}
+
+// testExplain: whatever an operator has of a flow is told in sentences, with containers' names.
+func testExplain(t *testing.T, h *lab.Host, two container) {
+	says := func(text string, words ...string) {
+		t.Helper()
+		for _, word := range words {
+			if !strings.Contains(text, word) {
+				t.Errorf("it does not say %q:\n%s", word, text)
+			}
+		}
+	}
+	eventually(t, "h1 knows two by its name", func() (string, bool) {
+		text, err := try(t, h, "ovsnet", "flows", "ls", "--endpoint", "two")
+		return text, err == nil
+	})
+	remote := "two (" + two.addr + ") of network web lives on h2"
+	for _, pipe := range []string{"ovs-ofctl dump-flows br-ovsnet", "ovs-ofctl -O OpenFlow15 --names dump-flows br-ovsnet"} {
+		text := run(t, h, "sh", "-c", pipe+" | ovsnet flows explain")
+		says(text, remote, "are addressed to host h2 (192.0.2.2)", "as it should be", "Packets that come in by port 1 (the tunnel) end here")
+		for _, word := range []string{"altered", "foreign", "no longer wanted"} {
+			if strings.Contains(text, word) {
+				t.Errorf("%s: a flow is told to be %s:\n%s", pipe, word, text)
+			}
+		}
+	}
+	line := run(t, h, "sh", "-c", "ovs-ofctl -O OpenFlow15 dump-flows br-ovsnet table=60 | grep set_field")
+	says(run(t, h, "ovsnet", "flows", "explain", line), remote)
+	cookie, _, _ := strings.Cut(strings.TrimPrefix(line, "cookie="), ",")
+	says(run(t, h, "ovsnet", "flows", "explain", cookie), remote)
+	says(run(t, h, "ovsnet", "flows", "explain", "one", "two"), "== the ARP request of one", "== a packet from one", "on h1", "out of the tunnel", "delivery to two")
+	says(run(t, h, "ovsnet", "flows", "explain", "--node", "h2", "cookie=0x7, table=60,priority=1 actions=drop"), "foreign")
+	refused(t, h, []string{"line 1, column 47", "bogus"}, "ovsnet", "flows", "explain", "cookie=0x6f76010000000000, table=0, in_port=1,bogus=3 actions=drop")
+	refused(t, h, []string{"no such endpoint"}, "ovsnet", "flows", "explain", "one", "nobody")
+	if got := exitCode(t, h, "ovsnet", "flows", "explain", "0x77"); got != 3 {
+		t.Errorf("an unknown cookie ends with %d", got)
+	}
 }
 
 // testDiff: flows that were tampered with while nobody heals them show as a diff with reasons, from any host, and are
