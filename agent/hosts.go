@@ -11,7 +11,7 @@ import (
 const (
 	// localPatience is how long this host's agent may take to answer before the
 	// host is read without it, and remotePatience how long another's may.
-	localPatience  = 2 * time.Second
+	localPatience  = 4 * time.Second
 	remotePatience = 5 * time.Second
 )
 
@@ -19,7 +19,7 @@ const (
 // line. This host is asked through its agent, or read where the agent is away,
 // which is just when an operator has to know. It is used by one goroutine.
 type Hosts struct {
-	// Here is this host's name, and Agent asks its agent.
+	// Here is this host's name, which Settle finds, and Agent asks its agent.
 	Here  string
 	Agent Inspector
 	// Remote asks the agent of another host.
@@ -33,13 +33,34 @@ type Hosts struct {
 	silent map[string]error
 }
 
+// Settle finds out this host's name from its agent; where that does not answer, it
+// keeps the one that it has, and the agent is not waited for again.
+func (h *Hosts) Settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, localPatience)
+	defer cancel()
+	status, err := h.Agent.Status(ctx)
+	if err != nil {
+		h.silence(h.Here, err)
+		return
+	}
+	h.Here = status.Node
+}
+
+// silence notes that an agent did not answer.
+func (h *Hosts) silence(node string, err error) {
+	if h.silent == nil {
+		h.silent = map[string]error{}
+	}
+	h.silent[node] = err
+}
+
 // Pass makes Hosts a journey.Hosts.
 func (h *Hosts) Pass(ctx context.Context, node string, q journey.Question) (journey.Passage, error) {
 	if node != h.Here {
 		return h.try(ctx, node, h.Remote(node), remotePatience, q)
 	}
 	p, silent := h.try(ctx, node, h.Agent, localPatience, q)
-	if silent == nil || ctx.Err() != nil || !overlay.IsKind(silent, overlay.Unavailable) {
+	if ctx.Err() != nil || h.silent[node] == nil {
 		return p, silent
 	}
 	b, err := h.Read(ctx)
@@ -61,10 +82,7 @@ func (h *Hosts) try(ctx context.Context, node string, agent Inspector, patience 
 		err = &overlay.Refusal{Kind: overlay.Unavailable, Object: "agent of " + node, Cause: "does not answer", Remedy: "see systemctl status ovsnet on that host", Err: err}
 	}
 	if overlay.IsKind(err, overlay.Unavailable) {
-		if h.silent == nil {
-			h.silent = map[string]error{}
-		}
-		h.silent[node] = err
+		h.silence(node, err)
 	}
 	return p, err
 }

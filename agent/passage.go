@@ -2,7 +2,7 @@ package agent
 
 import (
 	"context"
-	"maps"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,31 +21,33 @@ type Tracer interface {
 	Find(ctx context.Context, t flows.TableID, cookie uint64) ([]flows.Installed, error)
 }
 
-// Passage says what becomes of a packet on this host. A round that changes flows
-// meanwhile is no disagreement: then it looks again.
+// Passage says what becomes of a packet on this host. A round that is changing
+// flows meanwhile is no disagreement: then it is traced again once that has ended.
 func (l *Loop) Passage(ctx context.Context, bridge string, t Tracer, q journey.Question) (journey.Passage, error) {
 	for n := 1; ; n++ {
-		before, _ := l.board.look()
-		if before.Applied == nil {
+		s, changed := l.board.look()
+		if s.Applied == nil {
 			refusal := overlay.Refuse(overlay.Unavailable, "flows of "+l.cfg.Node, "see ovsnet status", "the agent does not know yet which there should be")
-			refusal.Err = before.Held
+			refusal.Err = s.Held
 			return journey.Passage{}, refusal
 		}
 		b := journey.Bridge{
-			Snapshot: before.Applied, Route: l.cfg.Route, TunnelError: before.Observed.TunnelError,
-			Host: flows.Host{Node: l.cfg.Node, Tunnel: before.Observed.Tunnel, Ports: before.Ports},
+			Snapshot: s.Applied, Route: l.cfg.Route, TunnelError: s.Observed.TunnelError,
+			Host: flows.Host{Node: l.cfg.Node, Tunnel: s.Observed.Tunnel, Ports: s.Ports},
 		}
 		p, err := Passage(ctx, bridge, t, b, journey.ByAgent, q)
-		after, _ := l.board.look()
-		same := before.Applied == after.Applied && before.Observed.Tunnel == after.Observed.Tunnel && maps.Equal(before.Ports, after.Ports)
-		if err != nil || len(p.Disagreements) == 0 || same || n == tracings {
+		if err != nil || len(p.Disagreements) == 0 || n == looks {
 			return p, err
+		}
+		select {
+		case <-changed:
+		case <-time.After(lookPause):
+			n = looks - 1
+		case <-ctx.Done():
+			return journey.Passage{}, ctx.Err()
 		}
 	}
 }
-
-// tracings is how often a packet is traced while the flows change.
-const tracings = 3
 
 // Passage says what becomes of a packet on a host whose bridge of that name the
 // Tracer asks. An Open vSwitch that does not answer is part of what it says.

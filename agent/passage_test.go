@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"io"
 	"net/netip"
 	"strings"
 	"testing"
@@ -100,9 +101,12 @@ func TestHostsAreAsked(t *testing.T) {
 	local, other := &told{}, &told{}
 	reads := 0
 	h := &Hosts{
-		Here: "h1", Agent: NewInspector(direct{local}), Remote: func(string) Inspector { return NewInspector(direct{other}) },
+		Here: "the kernel's name", Agent: NewInspector(direct{local}), Remote: func(string) Inspector { return NewInspector(direct{other}) },
 		Read:   func(context.Context) (journey.Bridge, error) { reads++; return someBridge(), nil },
 		Bridge: "br-ovsnet", Tracer: &dumbSwitch{trace: noFlows},
+	}
+	if h.Settle(t.Context()); h.Here != "h1" {
+		t.Errorf("this host is %s", h.Here)
 	}
 	ask := func(node string) (journey.Passage, error) { return h.Pass(t.Context(), node, someQuestion()) }
 	if p, err := ask("h1"); err != nil || p.Source != journey.ByAgent || reads != 0 {
@@ -127,4 +131,31 @@ func TestHostsAreAsked(t *testing.T) {
 	if reads != 2 || local.passages != 1 || other.passages != 1 {
 		t.Errorf("read %d times, asked here %d times and there %d times", reads, local.passages, other.passages)
 	}
+}
+
+// An agent that holds its socket open and says nothing is waited for once.
+func TestAMuteAgentIsWaitedForOnce(t *testing.T) {
+	mute := &told{}
+	h := &Hosts{
+		Here: "h1", Agent: NewInspector(muteCarrier{mute}), Read: func(context.Context) (journey.Bridge, error) { return someBridge(), nil },
+		Bridge: "br-ovsnet", Tracer: &dumbSwitch{trace: noFlows},
+	}
+	h.Settle(t.Context())
+	for range 2 {
+		if p, err := h.Pass(t.Context(), "h1", someQuestion()); err != nil || p.Source != journey.ByHost {
+			t.Errorf("passage %+v, error %v", p, err)
+		}
+	}
+	if mute.passages != 1 || h.Here != "h1" {
+		t.Errorf("%s was asked %d times", h.Here, mute.passages)
+	}
+}
+
+// muteCarrier says nothing until the asker gives up.
+type muteCarrier struct{ *told }
+
+func (m muteCarrier) Carry(ctx context.Context, _ string, _ []byte) (io.ReadCloser, error) {
+	m.passages++
+	<-ctx.Done()
+	return nil, ctx.Err()
 }

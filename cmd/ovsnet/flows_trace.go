@@ -3,17 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 
 	"github.com/ovsnet/ovsnet/agent"
 	"github.com/ovsnet/ovsnet/flows"
+	"github.com/ovsnet/ovsnet/flows/inspect"
 	"github.com/ovsnet/ovsnet/flows/journey"
 	"github.com/ovsnet/ovsnet/flows/ofctl"
 	"github.com/ovsnet/ovsnet/overlay"
@@ -66,11 +64,9 @@ func traceFlows(ctx context.Context, c *cli.Context, s *store.Store) error {
 	}
 	var ends [2]overlay.Endpoint
 	for i, word := range c.Args().Slice() {
-		row, err := findEndpoint(view, word, c.String("network"))
-		if err != nil {
+		if ends[i], err = inspect.FindEndpoint(view.Snapshot, word, c.String("network")); err != nil {
 			return err
 		}
-		ends[i], _ = view.Snapshot.Endpoint(row.NetworkID, row.ID)
 	}
 	db := ovsdb.Dial(ovsdb.Config{Endpoint: c.String("ovsdb")})
 	defer db.Close()
@@ -113,34 +109,29 @@ func readWish(c *cli.Context) (journey.Wish, error) {
 
 // tracedHosts asks this host's agent, or the host itself, and others through etcd.
 func tracedHosts(ctx context.Context, c *cli.Context, s *store.Store, snapshot *overlay.Snapshot, db *ovsdb.Client) *agent.Hosts {
-	client := agent.NewClient(c.String("socket"))
-	here := c.String("here")
-	asked, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	if status, err := client.Status(asked); err == nil {
-		here = status.Node
-	}
-	return &agent.Hosts{
-		Here: here, Agent: client.Inspector, Bridge: c.String("bridge"),
+	hosts := &agent.Hosts{
+		Here: c.String("here"), Agent: agent.NewClient(c.String("socket")).Inspector, Bridge: c.String("bridge"),
 		Remote: func(node string) agent.Inspector { return agent.NewInspector(remote{store: s, node: node}) },
 		Tracer: ofctl.New(ofctl.Config{Bridge: c.String("bridge"), RunDir: c.String("ovs-rundir")}),
-		Read: func(ctx context.Context) (journey.Bridge, error) {
-			self, _ := snapshot.Node(here)
-			sw := &bridge{ovs: db, name: c.String("bridge"), port: tunnel.PortSpec(self.VTEP(), tunnel.DefaultUDPPort)}
-			seen, err := sw.Observe(ctx)
-			if err != nil {
-				return journey.Bridge{}, err
-			}
-			return seen.Bridge(snapshot, here, routeOf(self)), nil
-		},
 	}
+	hosts.Settle(ctx)
+	hosts.Read = func(ctx context.Context) (journey.Bridge, error) {
+		self, _ := snapshot.Node(hosts.Here)
+		sw := &bridge{ovs: db, name: c.String("bridge"), port: tunnel.PortSpec(self.VTEP(), tunnel.DefaultUDPPort)}
+		seen, err := sw.Observe(ctx)
+		if err != nil {
+			return journey.Bridge{}, err
+		}
+		return seen.Bridge(snapshot, hosts.Here, routeOf(self)), nil
+	}
+	return hosts
 }
 
 func printTrace(c *cli.Context, t journey.Trace) error {
 	if c.String("output") == "json" {
 		return printJSON(c.App.Writer, t)
 	}
-	return t.WriteText(c.App.Writer, journey.Style{Wide: c.String("output") == "wide", Color: onTerminal(c.App.Writer)})
+	return t.WriteText(c.App.Writer, journey.Style(styleOf(c)))
 }
 
 // judged is the exit status of a trace, which has been printed.
@@ -152,15 +143,4 @@ func judged(v journey.Verdict) error {
 		return fmt.Errorf("%w: %w", errSaid, overlay.Refuse(overlay.Unavailable, "trace", "", "not all hosts answered"))
 	}
 	return nil
-}
-
-// onTerminal reports whether people read what is written, with colours wished for
-// (https://no-color.org).
-func onTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" {
-		return false
-	}
-	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
-	return err == nil
 }

@@ -27,7 +27,7 @@ func TestTrace(t *testing.T) {
 	w.one, w.near = runContainer(t, h2, "web", "one"), runContainer(t, h2, "web", "near")
 	w.two, w.three = runContainer(t, h3, "web", "two"), runContainer(t, h1, "web", "three")
 	w.other = runContainer(t, h2, "db", "other", "--ip", "10.80.0.77")
-	w.same = runContainer(t, h2, "db", "same", "--ip", w.two.addr)
+	w.same = runContainer(t, h2, "db", "two", "--ip", w.two.addr)
 	for _, addr := range []string{w.near.addr, w.two.addr, w.three.addr} {
 		w.one.waitReaches(t, addr)
 	}
@@ -43,8 +43,8 @@ func TestTrace(t *testing.T) {
 	})
 }
 
-// traced are three hosts and containers: all in web but other and same, which are in db; same has the address that two
-// has in web.
+// traced are three hosts and containers: all in web but other and same, which are in db; same has the name and the
+// address that two has in web.
 type traced struct {
 	h1, h2, h3                         *lab.Host
 	one, near, two, three, other, same container
@@ -129,7 +129,14 @@ func (w traced) testHealthy(t *testing.T) {
 
 func (w traced) testBadInput(t *testing.T) {
 	refused(t, w.h2, []string{`endpoint "nobody"`, "no such endpoint"}, "ovsnet", "flows", "trace", "nobody", w.two.addr)
-	refused(t, w.h2, []string{w.two.addr, "it could be", "in web on h3", "in db on h2"}, "ovsnet", "flows", "trace", w.one.addr, w.two.addr)
+	which := []string{"it could be", "in web on h3", "in db on h2", "--network"}
+	refused(t, w.h2, append(which, w.two.addr), "ovsnet", "flows", "trace", w.one.addr, w.two.addr)
+	eventually(t, "both containers have their name", func() (string, bool) {
+		text := run(t, w.h2, "ovsnet", "endpoint", "ls")
+		return text, strings.Count(text, " two ") == 2
+	})
+	refused(t, w.h2, append(which, `endpoint "two"`), "ovsnet", "flows", "trace", "one", "two")
+	w.expect(t, w.h3, journey.Delivered, 0, []string{"delivered to two (" + w.two.addr + ") in web, on h3"}, "one", "two")
 	for line, want := range map[string]int{"nobody nobody": 3, w.one.addr + " " + w.two.addr: 2, w.one.addr + " " + w.near.addr + " --proto nd": 2} {
 		if got := exitCode(t, w.h2, append([]string{"ovsnet", "flows", "trace"}, strings.Fields(line)...)...); got != want {
 			t.Errorf("ovsnet flows trace %s: exit status %d, want %d", line, got, want)
