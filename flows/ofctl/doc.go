@@ -18,6 +18,10 @@
 // where somebody else's flow is beyond package openflow. Tests hold that both say
 // the same of every field and action that package flows knows.
 //
+// What only ovs-vswitchd itself can say, where a packet would go (ofproto/trace)
+// and what its ports are called by the datapath (dpif/show), is asked with
+// ovs-appctl(8), and returned as text: package trace reads it.
+//
 // # Rejected
 //
 // A connection that is kept: it has to answer echoes, to notice its end and to be
