@@ -36,8 +36,10 @@ type State struct {
 	Applied *overlay.Snapshot
 	// Ports are the OpenFlow ports of local endpoints in the installed flows.
 	Ports map[string]flows.Port
-	// Foreign are the flows on our bridge that are not ours, at the last full look.
+	// Foreign are the flows on our bridge that are not ours, as last seen, and
+	// Drift is how others' changes stand now.
 	Foreign []flows.Installed
+	Drift   Drift
 	// Observed is what OVS showed last.
 	Observed Observation
 	// HostID is the identity remembered with the bridge; empty until it is made.
@@ -145,6 +147,7 @@ func (l *Loop) publish(r round, err error) {
 // State returns what the loop last published.
 func (l *Loop) State() State {
 	state, _ := l.board.look()
+	state.Drift = l.drift.state()
 	return state
 }
 

@@ -50,6 +50,7 @@ func ServeControl(ctx context.Context, l net.Listener, c Controller, log *slog.L
 			return reply(to, arguments, func(struct{}) (inspect.Report, error) { return c.Repair(ctx) })
 		})
 	})
+	mux.Handle("GET /metrics", NewMetrics(c.Status))
 	server := &http.Server{
 		Handler: mux, ReadTimeout: ControlTimeout, WriteTimeout: ControlTimeout + time.Second, IdleTimeout: time.Minute,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),

@@ -25,7 +25,24 @@
 // A round has a scope. A remote endpoint's change touches flows only: no look
 // at links, no dump, one bundle with the change. Local changes add one netlink
 // dump and one read of the OVSDB cache. A full dump and diff happens at start,
-// when OVS came back, after a round that failed, and on a slow timer.
+// when OVS came back, after a round that failed, where too many places are
+// hinted at, and on a slow timer.
+//
+// # Others' hands
+//
+// Somebody else may change flows on our bridge. OVS's flow monitor tells each
+// change within milliseconds, but neither its author nor a flow's priority, and
+// it may leave changes out. So an event only says where to look: the ledger has
+// what our own bundles bring; what it does not explain makes the next round dump
+// that table and match and compare it with what is wanted, and a monitor that
+// fell behind or ended makes it dump everything. Nothing depends on the ledger
+// being right: a mistake costs one look, because what it explains is what we did
+// there last.
+//
+// Looks are bounded (pace.go): the first after a quiet time is at once, a row of
+// them takes at most a fifth of the time, and a place that somebody keeps
+// changing is put right ever more seldom, up to every ten seconds, and told.
+// Flows of others are told, and removed only where --foreign-flows says so.
 //
 // # Failure
 //

@@ -39,11 +39,16 @@ type fakeHost struct {
 	configured bool
 	applies    int
 	dumps      int
+	looks      int
 	standing   Standing
 	stands     chan struct{}
 	refused    map[string]string
 	// needs is how much time a dump must be given.
 	needs time.Duration
+	// events, when it is set, gets what a flow monitor would tell, and between is
+	// called between a dump and what is made of it.
+	events  func(flows.Event)
+	between func()
 	// stuck, when it is set, holds up who waits for etcd or for peers until it closes.
 	stuck chan struct{}
 }
@@ -165,22 +170,70 @@ func (h *fakeHost) Dump(ctx context.Context) (list []flows.Installed, err error)
 		return nil, context.DeadlineExceeded
 	}
 	err = h.do("dump", func() { h.dumps++; list = slices.Collect(maps.Values(h.table)) })
+	h.interrupt()
 	return list, err
+}
+
+// interrupt lets somebody else act where the loop has looked and not acted yet.
+func (h *fakeHost) interrupt() {
+	if h.between != nil {
+		h.between()
+	}
 }
 
 func (h *fakeHost) Apply(_ context.Context, change flows.Delta) error {
 	return h.do("apply", func() {
 		h.applies++
 		for _, k := range change.Delete {
-			delete(h.table, k)
+			h.drop(k)
+		}
+		for _, f := range change.Evict {
+			if h.table[f.Key].Cookie == f.Cookie {
+				h.drop(f.Key)
+			}
 		}
 		for _, f := range change.Add {
-			h.table[f.Key] = flows.Installed{Flow: f}
+			h.put(flows.Added, flows.Installed{Flow: f})
 		}
 	})
 }
 
-func (h *fakeHost) Watch(ctx context.Context) error {
+// drop and put change the table as a bundle or somebody else does, and tell the monitor.
+func (h *fakeHost) drop(k flows.Key) {
+	if f, there := h.table[k]; there {
+		delete(h.table, k)
+		h.told(flows.Event{Kind: flows.Removed, Reason: "delete", Flow: f})
+	}
+}
+
+func (h *fakeHost) put(kind flows.EventKind, f flows.Installed) {
+	h.table[f.Key] = f
+	h.told(flows.Event{Kind: kind, Flow: f})
+}
+
+// told tells an event as the monitor does, which knows neither priority nor purpose.
+func (h *fakeHost) told(e flows.Event) {
+	if h.events != nil {
+		e.Flow.Priority, e.Flow.Why = 0, flows.Why{}
+		h.events(e)
+	}
+}
+
+func (h *fakeHost) DumpAt(_ context.Context, at flows.Where) (list []flows.Installed, err error) {
+	err = h.do("dump at", func() {
+		h.looks++
+		for _, f := range h.table {
+			if f.Where() == at {
+				list = append(list, f)
+			}
+		}
+	})
+	h.interrupt()
+	return list, err
+}
+
+func (h *fakeHost) Watch(ctx context.Context, tell func(flows.Event)) error {
+	tell(flows.Event{Kind: flows.Began})
 	select {
 	case <-h.gone:
 		return errors.New("the connection ended")

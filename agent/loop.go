@@ -29,6 +29,9 @@ type Config struct {
 	// FullEvery is how often all flows are dumped and compared although nothing
 	// hints at a difference.
 	FullEvery time.Duration
+	// RemoveForeign says that flows on our bridge that are not ours are removed
+	// once they were reported.
+	RemoveForeign bool
 	// RoundTimeout bounds one round, and less strictly those that follow one that
 	// it was too short for.
 	RoundTimeout time.Duration
@@ -65,6 +68,10 @@ type Loop struct {
 	follows  *patience
 	foreign  []flows.Installed
 	guarded  guarded
+	drift    *drift
+	// compared says that all flows were compared since they were last known to be
+	// of nobody's making but ours, so what differs now is somebody else's doing.
+	compared bool
 	// inUse are the networks of which a container holds a link.
 	inUse     map[string]bool
 	releasing []overlay.Endpoint
@@ -92,12 +99,14 @@ type scope struct {
 	full bool
 	// evict asks for foreign flows to be removed, which is for a full round.
 	evict bool
+	// look is where the flow monitor hints at changes that are not ours.
+	look look
 }
 
 // NewLoop returns a Loop that does nothing until Run.
 func NewLoop(cfg Config, parts Parts) *Loop {
 	l := &Loop{
-		cfg: cfg, parts: parts, board: newBoard(),
+		cfg: cfg, parts: parts, board: newBoard(), drift: newDrift(),
 		local: map[string]overlay.Endpoint{}, ports: map[string]flows.Port{},
 		compiler: flows.NewCompiler(cfg.Route),
 		links:    newPatience(cfg.Grace), follows: newPatience(cfg.Grace),
@@ -140,7 +149,8 @@ func (l *Loop) Run(ctx context.Context) {
 		case <-l.parts.Switch.Changes():
 			l.todo.ports = true
 		case <-gone:
-			l.todo.full = true
+			l.todo.full, l.compared = true, false
+		case <-l.drift.wakes:
 		case <-full.C:
 			l.todo.full = true
 		case <-l.repairs:
@@ -158,6 +168,7 @@ func (l *Loop) reconcile(ctx context.Context) time.Duration {
 	if !l.recheck.IsZero() && !time.Now().Before(l.recheck) {
 		l.todo.ports = true
 	}
+	hinted := l.hinted()
 	r := round{started: time.Now(), scope: l.todo}
 	err := l.round(ctx, &r)
 	r.took = time.Since(r.started)
@@ -178,9 +189,13 @@ func (l *Loop) reconcile(ctx context.Context) time.Duration {
 		l.todo = scope{}
 	}
 	if l.recheck.IsZero() {
-		return 0
+		return hinted
 	}
-	return max(time.Until(l.recheck), time.Millisecond)
+	next := max(time.Until(l.recheck), time.Millisecond)
+	if hinted > 0 {
+		next = min(next, hinted)
+	}
+	return next
 }
 
 // round is what one turn of the loop did, for status and log.
@@ -269,33 +284,6 @@ func (l *Loop) reachPorts(ctx context.Context, links map[string]Link, r *round) 
 // endpointObject is how problems name an endpoint.
 func endpointObject(id string) string { return "endpoint " + overlay.ShortID(id) }
 
-// reachFlows computes the desired flows and applies what differs.
-func (l *Loop) reachFlows(ctx context.Context, r *round) error {
-	host := flows.Host{Node: l.cfg.Node, Tunnel: l.tunnel, Ports: l.ports}
-	var change flows.Delta
-	if r.scope.full {
-		l.compiler.Follow(l.view.Snapshot, host)
-		installed, err := l.dump(ctx)
-		if err != nil {
-			return err
-		}
-		change, l.foreign = flows.Diff(l.compiler.Flows(), installed)
-		if r.scope.evict {
-			l.evict(&change)
-		}
-	} else {
-		change = l.compiler.Update(l.view.Snapshot, host)
-	}
-	if !change.Empty() {
-		if err := l.parts.Flows.Apply(ctx, change); err != nil {
-			return fmt.Errorf("install flows: %w", err)
-		}
-	}
-	r.added, r.gone = len(change.Add), len(change.Delete)
-	l.applied = l.view.Snapshot
-	return nil
-}
-
 // answerTimeout is how long ovs-vswitchd may take to show that it is there.
 const answerTimeout = 5 * time.Second
 
@@ -312,18 +300,6 @@ func (l *Loop) dump(ctx context.Context) ([]flows.Installed, error) {
 		return nil, fmt.Errorf("dump flows: %w", err)
 	}
 	return installed, nil
-}
-
-// evict adds to a change that foreign flows go, as far as they are understood.
-func (l *Loop) evict(change *flows.Delta) {
-	l.foreign = slices.DeleteFunc(l.foreign, func(f flows.Installed) bool {
-		if f.Unread != nil {
-			return false
-		}
-		l.cfg.Logger.Warn("removing a flow that is not ours, as an operator asked", "flow", f)
-		change.Delete = append(change.Delete, f.Key)
-		return true
-	})
 }
 
 // cleanUp removes what no flow uses any more. A failure is that object's

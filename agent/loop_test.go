@@ -147,6 +147,18 @@ func (s *scene) soon(what string, ok func(*fakeHost) bool) {
 	}
 }
 
+// quiet waits until no round was made for a while.
+func (s *scene) quiet() {
+	for {
+		_, changed := s.loop.board.look()
+		select {
+		case <-changed:
+		case <-time.After(300 * time.Millisecond):
+			return
+		}
+	}
+}
+
 // installed compares the fake's table with a compile from scratch.
 func (s *scene) installed() {
 	s.Helper()

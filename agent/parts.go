@@ -94,8 +94,12 @@ type FlowTable interface {
 	Dump(ctx context.Context) ([]flows.Installed, error)
 	// Apply makes the change in one atomic bundle.
 	Apply(ctx context.Context, change flows.Delta) error
-	// Watch returns when ovs-vswitchd goes away, or ctx ends.
-	Watch(ctx context.Context) error
+	// DumpAt returns the flows at one place, of any priority.
+	DumpAt(ctx context.Context, where flows.Where) ([]flows.Installed, error)
+	// Watch tells what happens to the flows, one event after the other: Began once
+	// it tells everything, Missed where it left something out. It returns when
+	// ovs-vswitchd goes away, or ctx ends.
+	Watch(ctx context.Context, tell func(flows.Event)) error
 }
 
 // Links are the endpoint links in the host's network namespace.

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -33,6 +32,7 @@ type Status struct {
 	// Revision is etcd's revision of the newest snapshot.
 	Revision int64       `json:"revision"`
 	Round    RoundStatus `json:"last_round"`
+	Drift    DriftStatus `json:"drift"`
 	// Problems are the objects that do not work, each with its reason.
 	Problems []Problem `json:"problems"`
 }
@@ -100,10 +100,7 @@ func NewStatus(f Facts, s State) Status {
 			st.Endpoints += snap.EndpointCount(network)
 		}
 	}
-	if len(s.Foreign) > 0 {
-		st.Problems = append(st.Problems, Problem{Object: "bridge " + f.Bridge,
-			Reason: fmt.Sprintf("%d flows on it are not ovsnet's; remove them if nobody needs them (ovs-ofctl --strict del-flows), the first: %s", len(s.Foreign), s.Foreign[0])})
-	}
+	st.drift(f.Bridge, s)
 	st.Reasons = reasons(f, s)
 	st.Ready = len(st.Reasons) == 0
 	return st

@@ -3,14 +3,13 @@ package agent
 import (
 	"context"
 	"time"
+
+	"github.com/ovsnet/ovsnet/flows"
 )
 
-// watchSettle is how long a new connection to ovs-vswitchd gets until it can be
-// relied on to end with it.
-const watchSettle = time.Second
-
-// watchSwitch tells gone each time ovs-vswitchd went away, and once more when
-// it is watched again: it may have been replaced in between.
+// watchSwitch follows the flow monitor, and tells gone each time ovs-vswitchd
+// went away and each time it is watched again: it may have been replaced in
+// between.
 func (l *Loop) watchSwitch(ctx context.Context, gone chan<- struct{}) {
 	pause := persistent(100*time.Millisecond, 2*time.Second)
 	tell := func() {
@@ -20,10 +19,13 @@ func (l *Loop) watchSwitch(ctx context.Context, gone chan<- struct{}) {
 		}
 	}
 	for ctx.Err() == nil {
-		settled := time.AfterFunc(watchSettle, tell)
 		began := time.Now()
-		err := l.parts.Flows.Watch(ctx)
-		settled.Stop()
+		err := l.parts.Flows.Watch(ctx, func(e flows.Event) {
+			if l.drift.tell(e); e.Kind == flows.Began {
+				tell()
+			}
+		})
+		l.drift.ended()
 		if ctx.Err() != nil {
 			return
 		}

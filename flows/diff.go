@@ -8,7 +8,7 @@ import "iter"
 func Diff(desired iter.Seq[Flow], installed []Installed) (change Delta, foreign []Installed) {
 	has := make(map[Key]int, len(installed))
 	for i, f := range installed {
-		if f.Unread == nil {
+		if f.Raw == "" {
 			has[f.Key] = i
 		}
 	}
@@ -18,13 +18,15 @@ func Diff(desired iter.Seq[Flow], installed []Installed) (change Delta, foreign 
 		if there {
 			wanted[i] = true
 		}
-		if !there || !installed[i].same(f) || installed[i].Options != "" {
+		if !there || !installed[i].same(f) || installed[i].Options != "" || installed[i].Unread != nil {
 			change.Add = append(change.Add, f)
 		}
 	}
 	for i, f := range installed {
 		switch {
 		case wanted[i]:
+		case Ours(f.Cookie) && f.Raw != "":
+			change.Evict = append(change.Evict, f)
 		case Ours(f.Cookie):
 			change.Delete = append(change.Delete, f.Key)
 		default:

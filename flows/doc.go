@@ -33,7 +33,8 @@
 // write themselves, and are parsed, exactly as `ovs-ofctl -O OpenFlow15
 // --no-names` prints them, which a test holds against a real one. field.go
 // declares what is known of each field. The parser is strict: what it does not
-// know is an error that shows line and column, never a guess.
+// know is an error that shows line and column, never a guess; in a dump, and
+// among a flow monitor's events, such a flow is kept beside that error.
 //
 // # Compile and update
 //
@@ -56,7 +57,8 @@
 // A flow is its table, priority and match. The cookie names owner, rule and a
 // hash of the object, for people and for telling foreign flows; nothing is
 // found, deleted or compared by cookie alone. A change is an add over the same
-// key, which keeps counters; what must go is deleted strictly.
+// key, which keeps counters; what must go is deleted strictly. A flow monitor
+// tells less, a Where: the key without its priority.
 //
 // # Rejected
 //

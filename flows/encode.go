@@ -16,6 +16,9 @@ func (d Delta) WriteBundle(w io.Writer) error {
 	for _, k := range d.Delete {
 		_, _ = out.WriteString(k.deleteLine())
 	}
+	for _, f := range d.Evict {
+		_, _ = out.WriteString(f.evictLine())
+	}
 	for _, f := range d.Add {
 		line, err := f.addLine()
 		if err != nil {
@@ -24,7 +27,7 @@ func (d Delta) WriteBundle(w io.Writer) error {
 		_, _ = out.WriteString(line)
 	}
 	if err := out.Flush(); err != nil {
-		return fmt.Errorf("write the bundle of %d flows: %w", len(d.Add)+len(d.Delete), err)
+		return fmt.Errorf("write the bundle of %d flows: %w", len(d.Add)+len(d.Delete)+len(d.Evict), err)
 	}
 	return nil
 }
@@ -37,14 +40,21 @@ func (d Delta) Nth(n int) string {
 		return ""
 	case n <= len(d.Delete):
 		return "delete of " + d.Delete[n-1].String()
-	case n <= len(d.Delete)+len(d.Add):
-		return d.Add[n-len(d.Delete)-1].String()
+	case n <= len(d.Delete)+len(d.Evict):
+		return "delete of " + d.Evict[n-len(d.Delete)-1].identity()
+	case n <= len(d.Delete)+len(d.Evict)+len(d.Add):
+		return d.Add[n-len(d.Delete)-len(d.Evict)-1].String()
 	}
 	return ""
 }
 
 // deleteLine is text of our own, because go-openvswitch only knows loose deletes.
 func (k Key) deleteLine() string { return "flow delete_strict " + k.String() + "\n" }
+
+// evictLine spares a flow that took the key meanwhile: its cookie is another.
+func (f Installed) evictLine() string {
+	return fmt.Sprintf("flow delete_strict cookie=0x%x/-1,%s\n", f.Cookie, f.identity())
+}
 
 func (f Flow) addLine() (string, error) {
 	text, err := f.OVS().MarshalText()

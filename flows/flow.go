@@ -30,6 +30,28 @@ func (k Key) String() string {
 	return string(k.Match.appendText(to))
 }
 
+// Where returns the key less its priority.
+func (k Key) Where() Where { return Where{Table: k.Table, Match: k.Match} }
+
+// Where is a flow's key less its priority: what a flow monitor tells of it.
+type Where struct {
+	Table TableID
+	Match Match
+	// Raw is the match in the words of ovs-ofctl where it has a field that ovsnet
+	// does not know; Match is empty then.
+	Raw string
+}
+
+// String writes what selects the flow in ovs-ofctl's dump-flows, which also
+// shows flows with further conditions.
+func (w Where) String() string {
+	to := fmt.Appendf(nil, "table=%d", w.Table)
+	if w.Match != (Match{}) || w.Raw != "" {
+		to = append(to, ',')
+	}
+	return string(w.Match.appendText(append(to, w.Raw...)))
+}
+
 // Flow is one flow as it should be: identity, steps, and why it exists.
 type Flow struct {
 	Key
@@ -63,9 +85,23 @@ type Installed struct {
 	// Options are the time-outs, importance and flags that flows of ovsnet
 	// never have, as ovs-ofctl prints them, each followed by a space.
 	Options string
-	// Unread is why this is not all of the flow: it is not ovsnet's, and has a
-	// field or action that ovsnet does not know. Only Cookie says something then.
+	// Unread is why this is not all of the flow: it has a field or action that
+	// ovsnet does not know. Actions say nothing then.
 	Unread *SyntaxError
+	// Raw is the match in the words of ovs-ofctl where it is what could not be
+	// read; Match is empty then.
+	Raw string
+}
+
+// Where returns where the flow is, whatever its priority.
+func (f Installed) Where() Where { return Where{Table: f.Table, Match: f.Match, Raw: f.Raw} }
+
+// identity writes the flow's key as the condition of a delete_strict.
+func (f Installed) identity() string {
+	if f.Raw != "" {
+		return fmt.Sprintf("table=%d,priority=%d,%s", f.Table, f.Priority, f.Raw)
+	}
+	return f.Key.String()
 }
 
 // String writes the flow in the words of ovs-ofctl; one that was not read as it
@@ -84,7 +120,10 @@ type Delta struct {
 	Add []Flow
 	// Delete are the keys of flows that must go.
 	Delete []Key
+	// Evict are flows that must go and that only their own cookie may take along:
+	// those of others, and those whose match cannot be read.
+	Evict []Installed
 }
 
 // Empty reports whether nothing must happen.
-func (d Delta) Empty() bool { return len(d.Add) == 0 && len(d.Delete) == 0 }
+func (d Delta) Empty() bool { return len(d.Add) == 0 && len(d.Delete) == 0 && len(d.Evict) == 0 }

@@ -31,10 +31,10 @@ func (e *SyntaxError) Error() string {
 const maxLine = 1 << 20
 
 // ParseDump reads what `ovs-ofctl -O OpenFlow15 --no-names dump-flows` prints
-// (ovs-ofctl(8)). A line that is no flow, and a flow of ovsnet's with a field or
-// action that is not known, is a *SyntaxError; such a flow of somebody else is
-// in the list with its Unread set, because nobody can be kept from using the
-// rest of OpenFlow beside ovsnet.
+// (ovs-ofctl(8)). A line that is no flow is a *SyntaxError. A flow with a field
+// or action that is not known is in the list with its Unread set, because
+// nobody can be kept from using the rest of OpenFlow, beside ovsnet or on its
+// flows.
 func ParseDump(r io.Reader) ([]Installed, error) {
 	var list []Installed
 	lines := bufio.NewScanner(r)
@@ -44,18 +44,12 @@ func ParseDump(r io.Reader) ([]Installed, error) {
 		if strings.TrimSpace(text) == "" || isHeader(text) {
 			continue
 		}
-		f, err := ParseLine(text)
+		f, err := parseLine(text, 0)
 		if err != nil {
-			var syntax *SyntaxError
-			if !errors.As(err, &syntax) {
+			err.Line = n
+			if f.Unread == nil {
 				return nil, err
 			}
-			syntax.Line = n
-			cookie, found := cookieOf(text)
-			if !found || Ours(cookie) || !strings.Contains(text, " actions=") {
-				return nil, err
-			}
-			f = Installed{Flow: Flow{Cookie: cookie}, Unread: syntax}
 		}
 		list = append(list, f)
 	}
@@ -65,17 +59,6 @@ func ParseDump(r io.Reader) ([]Installed, error) {
 	return list, nil
 }
 
-// cookieOf reads the cookie that every dumped flow begins with, and nothing else.
-func cookieOf(text string) (cookie uint64, found bool) {
-	rest, found := strings.CutPrefix(strings.TrimLeft(text, " "), "cookie=")
-	if !found {
-		return 0, false
-	}
-	value, _, _ := strings.Cut(rest, ",")
-	cookie, err := number(value, 64)
-	return cookie, err == nil
-}
-
 // isHeader tells the line that ovs-ofctl prints for every reply of the switch.
 func isHeader(text string) bool {
 	return strings.HasPrefix(text, "OFPST_FLOW reply (") || strings.HasPrefix(text, "NXST_FLOW reply (")
@@ -83,12 +66,48 @@ func isHeader(text string) bool {
 
 // ParseLine reads one dumped flow. The error is a *SyntaxError of line 1.
 func ParseLine(text string) (Installed, error) {
-	text = strings.TrimRight(text, " \t\r\n")
-	p := parser{text: text, flow: Installed{Flow: Flow{Key: Key{Priority: defaultPriority}}}}
-	if err := p.line(); err != nil {
-		return Installed{}, &SyntaxError{Line: 1, Column: p.at + 1, Text: text, Cause: err.Error()}
+	f, err := parseLine(text, 0)
+	if err != nil {
+		return Installed{}, err
 	}
-	return p.flow, nil
+	return f, nil
+}
+
+// parseLine reads a flow from that byte on. With an error comes what is known of
+// a flow nevertheless: all but the actions, or the match only as it is written.
+func parseLine(text string, from int) (Installed, *SyntaxError) {
+	text = strings.TrimRight(text, " \t\r\n")
+	p := parser{text: text, at: from, flow: Installed{Flow: Flow{Key: Key{Priority: defaultPriority}}}}
+	err := p.line()
+	if err == nil {
+		return p.flow, nil
+	}
+	p.flow.Unread = &SyntaxError{Line: 1, Column: p.at + 1, Text: text, Cause: err.Error()}
+	if !p.matched {
+		p.flow.Priority, p.flow.Raw = rawCondition(text)
+	}
+	if p.garbled || !p.seen["cookie"] || !p.matched && p.flow.Raw == "" {
+		return Installed{}, p.flow.Unread
+	}
+	return p.flow, p.flow.Unread
+}
+
+// rawCondition returns the priority and, as it is written, the match of a flow
+// whose match cannot be read: the last word before the actions. The match is
+// empty where that is none.
+func rawCondition(text string) (priority uint16, match string) {
+	head, _, found := strings.Cut(text, " actions=")
+	if !found || strings.HasSuffix(head, ",") {
+		return 0, ""
+	}
+	match = head[strings.LastIndexByte(head, ' ')+1:]
+	if rest, found := strings.CutPrefix(match, "priority="); found {
+		digits, conditions, _ := strings.Cut(rest, ",")
+		if n, err := number(digits, 16); err == nil {
+			return uint16(n), conditions
+		}
+	}
+	return defaultPriority, match
 }
 
 // defaultPriority is what ovs-ofctl leaves out when it prints a flow.
@@ -96,12 +115,15 @@ const defaultPriority = 32768
 
 // parser reads one line from left to right; at is where it stands.
 type parser struct {
-	text       string
-	at         int
-	flow       Installed
-	seen       map[string]bool
-	conditions []FieldMatch
-	steps      []Action
+	text string
+	at   int
+	flow Installed
+	seen map[string]bool
+	// matched says that the match has been read, garbled that not even what
+	// every flow has can be.
+	matched, garbled bool
+	conditions       []FieldMatch
+	steps            []Action
 }
 
 // word returns what is before the next of the separators.
@@ -129,7 +151,7 @@ func (p *parser) line() error {
 		}
 		p.at += len(word)
 	}
-	p.flow.Match = NewMatch(p.conditions...)
+	p.flow.Match, p.matched = NewMatch(p.conditions...), true
 	if err := p.actions(); err != nil {
 		return err
 	}
@@ -149,6 +171,7 @@ func (p *parser) head(word string) error {
 	p.seen[name] = true
 	if valued {
 		if known, err := p.property(name, value); known || err != nil {
+			p.garbled = err != nil
 			return err
 		}
 		f, known := matchField(name)

@@ -29,6 +29,7 @@ func agentCommand() *cli.Command {
 		&cli.DurationFlag{Name: "alive-ttl", Usage: "how long after its last sign of life this host counts as alive", EnvVars: env("ALIVE_TTL"), Value: 10 * time.Second},
 		&cli.DurationFlag{Name: "grace", Usage: "how long an endpoint that Docker seems to have forgotten is kept", EnvVars: env("GRACE"), Value: time.Minute},
 		&cli.DurationFlag{Name: "full-every", Usage: "how often all flows are compared though nothing hints at a difference", EnvVars: env("FULL_EVERY"), Value: time.Minute},
+		&cli.StringFlag{Name: "foreign-flows", Usage: "what becomes of flows on the bridge that are not ovsnet's, once they are reported: `WHAT` is keep or remove", EnvVars: env("FOREIGN_FLOWS"), Value: "keep"},
 		&cli.StringFlag{Name: "log-level", Usage: "`LEVEL`: debug, info, warn or error", EnvVars: env("LOG_LEVEL"), Value: "info"},
 		&cli.StringFlag{Name: "log-format", Usage: "`FORMAT`: text or json", EnvVars: env("LOG_FORMAT"), Value: "text"},
 		dockerFlag(), socketFlag(),
@@ -71,6 +72,12 @@ func readSettings(c *cli.Context) (settings, error) {
 	}
 	if word := c.String("guard"); word != "on" && word != "off" {
 		return settings{}, overlay.Refuse(overlay.Invalid, "--guard "+word, "use on or off", "neither of the two")
+	}
+	switch what := c.String("foreign-flows"); what {
+	case "keep", "remove":
+		s.removeForeign = what == "remove"
+	default:
+		return settings{}, overlay.Refuse(overlay.Invalid, "--foreign-flows "+what, "use keep or remove", "no such choice")
 	}
 	port := c.Uint("vxlan-port")
 	if port < 1 || port > 65535 {

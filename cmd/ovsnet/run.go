@@ -36,7 +36,7 @@ type settings struct {
 	vxlanPort                                      uint16
 	addressPool                                    netip.Prefix
 	aliveTTL, grace, fullEvery                     time.Duration
-	newCluster, unguarded                          bool
+	newCluster, unguarded, removeForeign           bool
 	store                                          store.Config
 }
 
@@ -190,8 +190,9 @@ func (h *host) run(ctx context.Context) error {
 		port: tunnel.PortSpec(node.VTEP(), h.settings.vxlanPort), newCluster: h.settings.newCluster}
 	loop := agent.NewLoop(agent.Config{
 		Node: node.Name, Route: route, Grace: h.settings.grace, FullEvery: h.settings.fullEvery, RoundTimeout: roundTimeout,
-		Tidy:   debug.FreeOSMemory,
-		Logger: h.log.With("part", "loop"),
+		RemoveForeign: h.settings.removeForeign,
+		Tidy:          debug.FreeOSMemory,
+		Logger:        h.log.With("part", "loop"),
 	}, agent.Parts{
 		Views: newViews(ctx, h.store, node.Name), Flows: h.table, Links: links{h.links}, Endpoints: owner{h.store, h.member}, Peers: peers{},
 		Member: h.member, Switch: sw,

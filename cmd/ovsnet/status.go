@@ -51,6 +51,11 @@ func statusFields(s agent.Status, now time.Time) []field {
 		{"networks", s.Networks}, {"endpoints", fmt.Sprintf("%d, %d of them here", s.Endpoints, s.Local)}, {"flows", s.Flows},
 		{"last round", fmt.Sprintf("%s ago, %.1f ms, %d flows added, %d removed", ago(s.Round.At, now), s.Round.Seconds*1000, s.Round.Added, s.Round.Removed)},
 	}
+	if d := s.Drift; d.Watching {
+		fields = append(fields, field{"drift", fmt.Sprintf("flows changed %d times by others, %d flows put right, %d foreign flows here, %d removed", d.ForeignChanges, d.Repaired, d.ForeignFlows, d.Removed)})
+	} else {
+		fields = append(fields, field{"drift", "the flow monitor is not followed; all flows are compared now and then"})
+	}
 	for _, w := range s.Warnings {
 		fields = append(fields, field{"warning", w})
 	}

@@ -57,6 +57,9 @@ func (c *Client) socket() string {
 // numbered as Delta.Nth has them. The switch looks at each flow as it comes, and
 // does nothing yet.
 func write(conn net.Conn, change flows.Delta) error {
+	if len(change.Evict) > 0 {
+		return fmt.Errorf("deletes by cookie: %w", openflow.ErrUnknown)
+	}
 	out := bufio.NewWriterSize(conn, 1<<14)
 	var message []byte
 	put := func(next []byte, unknown error) error {

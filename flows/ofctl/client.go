@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -107,6 +108,15 @@ func (c *Client) dump(ctx context.Context, question []byte, condition ...string)
 		return nil, c.unsent(ctx, "dump", err)
 	}
 	return list, nil
+}
+
+// DumpAt returns the flows at that place, of any priority, by a run of ovs-ofctl;
+// errors are those of Dump.
+func (c *Client) DumpAt(ctx context.Context, where flows.Where) ([]flows.Installed, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxCall)
+	defer cancel()
+	list, err := c.dumpByProcess(ctx, where.String())
+	return slices.DeleteFunc(list, func(f flows.Installed) bool { return f.Where() != where }), err
 }
 
 // dumpByProcess returns every flow, or those that meet a condition, by a run of

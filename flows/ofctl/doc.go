@@ -21,6 +21,9 @@
 // What only ovs-vswitchd itself can say, where a packet would go (ofproto/trace)
 // and what its ports are called by the datapath (dpif/show), is asked with
 // ovs-appctl(8), and returned as text: package trace reads it.
+// The flow monitor is one ovs-ofctl that runs as long as it is followed, and
+// whose every event is one line; the few flows at the place that an event names
+// are dumped by a run of it too.
 //
 // # Rejected
 //

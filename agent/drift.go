@@ -1,0 +1,296 @@
+package agent
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ovsnet/ovsnet/flows"
+)
+
+// drift is what the flow monitor told that the ledger does not explain, and
+// where the loop therefore has to look. It decides nothing about flows.
+//
+// Places where a flow of ours was touched are urgent, others only change what
+// is reported; each kind has its bounded list and its pace, so a storm of one
+// neither holds up the other nor takes more than its share of the processor.
+type drift struct {
+	wakes chan struct{}
+	now   func() time.Time
+
+	mu           sync.Mutex
+	ledger       ledger
+	ours, theirs hints
+	contests     map[flows.Where]*Contest
+	counts       DriftCounts
+	watching     bool
+}
+
+// DriftCounts count since the agent's start.
+type DriftCounts struct {
+	// Own and Foreign are changes that the monitor told, by who made them; Missed
+	// is how often it fell behind.
+	Own, Foreign, Missed uint64
+	// Looks are those that hints asked for; Repaired are flows that were brought
+	// back, put right or taken away, Evicted the foreign ones that were removed.
+	Looks, Repaired, Evicted uint64
+}
+
+// Drift is how others' changes of the flows stand.
+type Drift struct {
+	DriftCounts
+	// Watching says whether the flow monitor is followed now.
+	Watching bool
+	// Contests are the places that somebody keeps changing, the busiest first.
+	Contests []Contest
+}
+
+// hints are places to look at.
+type hints struct {
+	places map[flows.Where]hint
+	// all stands for every flow: there are too many places, or they are unknown.
+	all  bool
+	pace pace
+}
+
+// hint is the last foreign change at a place.
+type hint struct {
+	kind   flows.EventKind
+	cookie uint64
+}
+
+const (
+	// maxHints bounds the places of one kind that are remembered one by one.
+	maxHints = 64
+	// maxPlaces is how many places are worth a dump of their own each.
+	maxPlaces = 8
+	// urgentPace and lazyPace are the longest times between looks.
+	urgentPace = 50 * time.Millisecond
+	lazyPace   = time.Second
+)
+
+func newDrift() *drift {
+	return &drift{
+		wakes: make(chan struct{}, 1), now: time.Now, ledger: newLedger(), contests: map[flows.Where]*Contest{},
+		ours:   hints{places: map[flows.Where]hint{}, pace: pace{longest: urgentPace}},
+		theirs: hints{places: map[flows.Where]hint{}, pace: pace{longest: lazyPace}},
+	}
+}
+
+// tell takes one event of the flow monitor.
+func (d *drift) tell(e flows.Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	idle := d.ours.empty() && d.theirs.empty()
+	switch e.Kind {
+	case flows.Began:
+		d.watching = true
+		d.ledger = newLedger()
+		return
+	case flows.Missed:
+		d.counts.Missed++
+		d.ledger = newLedger()
+		d.ours.all = true
+	default:
+		d.judge(e)
+	}
+	if idle && !(d.ours.empty() && d.theirs.empty()) {
+		select {
+		case d.wakes <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// judge tells whose change it is, and remembers where to look if it is not ours.
+func (d *drift) judge(e flows.Event) {
+	_, own := d.ledger.explain(e)
+	if own {
+		d.counts.Own++
+		return
+	}
+	d.counts.Foreign++
+	at := e.Flow.Where()
+	kind := &d.theirs
+	if _, contested := d.contests[at]; contested || flows.Ours(e.Flow.Cookie) {
+		kind = &d.ours
+	}
+	if _, known := kind.places[at]; !known && len(kind.places) >= maxHints {
+		kind.all = true
+		return
+	}
+	kind.places[at] = hint{kind: e.Kind, cookie: e.Flow.Cookie}
+}
+
+// ended notes that the monitor is not followed any more.
+func (d *drift) ended() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.watching = false
+}
+
+func (h *hints) empty() bool { return len(h.places) == 0 && !h.all }
+
+// look is where a round must look because of hints.
+type look struct {
+	places map[flows.Where]hint
+	// all asks for a dump of all flows.
+	all bool
+	// ours and theirs say for which kinds of hints it is.
+	ours, theirs bool
+	// resting are contested places whose next repair is not due yet.
+	resting map[flows.Where]bool
+}
+
+// asked reports whether there is anything to look at.
+func (l look) asked() bool { return l.all || len(l.places) > 0 }
+
+// take returns what is due to be looked at now, and when something else will
+// be, 0 for never.
+func (d *drift) take() (look, time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := d.now()
+	due := look{places: map[flows.Where]hint{}}
+	var next time.Time
+	later := func(at time.Time) {
+		if next.IsZero() || at.Before(next) {
+			next = at
+		}
+	}
+	due.ours = d.take1(&d.ours, &due, now, later)
+	due.theirs = d.take1(&d.theirs, &due, now, later)
+	if len(due.places) > maxPlaces {
+		due.all = true
+	}
+	if due.all {
+		d.ours.all, d.theirs.all = false, false
+		due.resting = map[flows.Where]bool{}
+		for at, c := range d.contests {
+			due.resting[at] = c.rests(now)
+		}
+		done := func(at flows.Where, _ hint) bool { return !due.resting[at] }
+		maps.DeleteFunc(d.ours.places, done)
+		maps.DeleteFunc(d.theirs.places, done)
+	}
+	if next.IsZero() {
+		return due, 0
+	}
+	return due, max(next.Sub(now), time.Millisecond)
+}
+
+// take1 moves what is due of one kind into the look.
+func (d *drift) take1(h *hints, into *look, now time.Time, later func(time.Time)) bool {
+	if h.empty() {
+		return false
+	}
+	if now.Before(h.pace.next) {
+		later(h.pace.next)
+		return false
+	}
+	into.all = into.all || h.all
+	any := h.all
+	for at, what := range h.places {
+		if c, contested := d.contests[at]; contested && c.rests(now) {
+			later(c.Last.Add(c.Gap))
+			continue
+		}
+		into.places[at] = what
+		delete(h.places, at)
+		any = true
+	}
+	return any
+}
+
+// looked notes a look and how many flows it repaired.
+func (d *drift) looked(l look, began time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.counts.Looks++
+	if l.ours {
+		d.ours.pace.looked(began, d.now())
+	}
+	if l.theirs {
+		d.theirs.pace.looked(began, d.now())
+	}
+}
+
+// repaired notes that these flows were not as they should be, and now are.
+func (d *drift) repaired(l look, change flows.Delta) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.counts.Repaired += uint64(len(change.Add) + len(change.Delete))
+	d.counts.Evicted += uint64(len(change.Evict))
+	if len(change.Add)+len(change.Delete)+len(change.Evict) > maxHints {
+		return // one great change is no contest about a place
+	}
+	for _, k := range change.Delete {
+		d.contest(l, k.Where(), flows.Flow{})
+	}
+	for _, f := range change.Evict {
+		d.contest(l, f.Where(), flows.Flow{})
+	}
+	for _, f := range change.Add {
+		d.contest(l, f.Where(), f)
+	}
+}
+
+func (d *drift) contest(l look, at flows.Where, want flows.Flow) {
+	now := d.now()
+	c, known := d.contests[at]
+	if !known {
+		d.forget(now)
+		c = &Contest{Where: at}
+		d.contests[at] = c
+	}
+	c.Flow = want
+	if h, told := l.places[at]; told {
+		c.Kind, c.Cookie = h.kind, h.cookie
+	}
+	c.repaired(now)
+}
+
+// forget makes room for one more contest.
+func (d *drift) forget(now time.Time) {
+	for at, c := range d.contests {
+		if now.Sub(c.Last) > contestOver {
+			delete(d.contests, at)
+		}
+	}
+	if len(d.contests) >= maxContests {
+		clear(d.contests)
+	}
+}
+
+// note writes a bundle that is about to be applied into the ledger.
+func (d *drift) note(change flows.Delta) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ledger.note(change, d.now())
+}
+
+// withdraw strikes a bundle that was not applied.
+func (d *drift) withdraw(bundle uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ledger.withdraw(bundle)
+}
+
+// state is how things stand.
+func (d *drift) state() Drift {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := Drift{DriftCounts: d.counts, Watching: d.watching}
+	now := d.now()
+	for _, c := range d.contests {
+		if c.Times >= freeRepairs && now.Sub(c.Last) < contestOver {
+			s.Contests = append(s.Contests, *c)
+		}
+	}
+	slices.SortFunc(s.Contests, func(a, b Contest) int {
+		return cmp.Or(b.Times-a.Times, cmp.Compare(a.Where.String(), b.Where.String()))
+	})
+	return s
+}
