@@ -35,7 +35,7 @@ func NewClient(path string) *Client {
 
 // Drain ends the agent's work on its host.
 func (c *Client) Drain(ctx context.Context) error {
-	answer, err := c.socket.post(ctx, "/v1/drain", nil)
+	answer, err := c.socket.request(ctx, http.MethodPost, "/v1/drain", nil)
 	if err != nil {
 		return err
 	}
@@ -45,12 +45,25 @@ func (c *Client) Drain(ctx context.Context) error {
 // Repair makes the installed flows the desired ones, and returns what differs
 // still.
 func (c *Client) Repair(ctx context.Context) (left inspect.Report, err error) {
-	answer, err := c.socket.post(ctx, "/v1/repair", nil)
+	answer, err := c.socket.request(ctx, http.MethodPost, "/v1/repair", nil)
 	if err != nil {
 		return left, err
 	}
 	err = json.NewDecoder(answer).Decode(&left)
 	return left, errors.Join(err, answer.Close())
+}
+
+// Metrics writes the agent's metrics in Prometheus' text format.
+func (c *Client) Metrics(ctx context.Context, to io.Writer) error {
+	answer, err := c.socket.request(ctx, http.MethodGet, "/metrics", nil)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, answer)
+	if err = errors.Join(err, answer.Close()); err != nil {
+		return fmt.Errorf("metrics of the agent at %s: %w", c.socket.path, err)
+	}
+	return nil
 }
 
 // socket is the Carrier to the agent of this host.
@@ -61,11 +74,11 @@ type socket struct {
 
 // Carry makes socket a Carrier.
 func (s *socket) Carry(ctx context.Context, kind string, arguments []byte) (io.ReadCloser, error) {
-	return s.post(ctx, "/v1/inquiries/"+url.PathEscape(kind), arguments)
+	return s.request(ctx, http.MethodPost, "/v1/inquiries/"+url.PathEscape(kind), arguments)
 }
 
-func (s *socket) post(ctx context.Context, path string, body []byte) (io.ReadCloser, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://agent"+path, bytes.NewReader(body))
+func (s *socket) request(ctx context.Context, method, path string, body []byte) (io.ReadCloser, error) {
+	request, err := http.NewRequestWithContext(ctx, method, "http://agent"+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("ask the agent: %w", err)
 	}

@@ -99,7 +99,7 @@ func (s *scene) wait(e overlay.Endpoint) error {
 	return s.loop.WaitEndpoint(ctx, e)
 }
 
-// settle brings up one endpoint on this host, and waits until it is ready.
+// settle brings up one endpoint on this host, and waits until it is ready and the round of the monitor's beginning is over.
 func (s *scene) settle() {
 	s.Helper()
 	e := s.put("e1", "h1", true)
@@ -107,6 +107,7 @@ func (s *scene) settle() {
 	if err := s.wait(e); err != nil {
 		s.Fatal(err)
 	}
+	s.quiet()
 }
 
 // eventually polls at every published state.

@@ -90,7 +90,7 @@ func newApp(out, errs io.Writer) *cli.App {
 		OnUsageError:         usageError,
 		Action:               noCommand,
 		Commands: []*cli.Command{
-			agentCommand(), statusCommand(), nodeCommand(), networkCommand(), endpointCommand(), flowsCommand(),
+			agentCommand(), statusCommand(), metricsCommand(), nodeCommand(), networkCommand(), endpointCommand(), flowsCommand(),
 			certsCommand(), uninstallCommand(), completionCommand(), versionCommand(),
 		},
 	}

@@ -106,10 +106,10 @@ func (s standstill) Changes() <-chan struct{}                    { return nil }
 func (s standstill) List(context.Context) (map[string]agent.Link, error) {
 	return s.links, nil
 }
-func (s standstill) Delete(context.Context, string) error                         { return nil }
-func (s standstill) DeleteEndpoint(context.Context, string, string, string) error { return nil }
-func (s standstill) Ensure(context.Context, []string) error                       { return nil }
-func (s standstill) Resolve(context.Context, []netip.Addr) error                  { return nil }
+func (s standstill) Delete(context.Context, string) error                           { return nil }
+func (s standstill) DeleteEndpoint(context.Context, string, string, string) error   { return nil }
+func (s standstill) Ensure(context.Context, []string, []netip.Addr) (uint64, error) { return 0, nil }
+func (s standstill) Resolve(context.Context, []netip.Addr) error                    { return nil }
 func (s standstill) Standing() (agent.Standing, <-chan struct{}) {
 	return agent.Standing{Joined: true}, nil
 }
