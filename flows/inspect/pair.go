@@ -100,7 +100,7 @@ func (p pair) state() State {
 	switch {
 	case p.has == nil:
 		return Missing
-	case p.want == nil && p.has.Unread == nil && flows.Ours(p.has.Cookie):
+	case p.want == nil && flows.Ours(p.has.Cookie):
 		return Vanishing
 	case p.want == nil:
 		return Foreign

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -89,6 +90,9 @@ func (b Bridge) readDump(text string) ([]flows.Installed, error) {
 	}
 	dumped, err := flows.ParseDump(strings.NewReader(strings.Join(lines, "\n")))
 	var syntax *flows.SyntaxError
+	if i := slices.IndexFunc(dumped, func(f flows.Installed) bool { return f.Unread != nil && flows.Ours(f.Cookie) }); err == nil && i >= 0 {
+		err = dumped[i].Unread // what others do may be beyond ovsnet, its own flows are not
+	}
 	if errors.As(err, &syntax) {
 		at := min(max(syntax.Line, 1), len(given)) - 1
 		return nil, overlay.Refuse(overlay.Invalid, fmt.Sprintf("line %d, column %d", syntax.Line, original(syntax.Column, shifts[at])),
