@@ -19,6 +19,9 @@ import (
 // this host's root reaches it.
 type Controller interface {
 	Reporter
+	// Watch tells changes of the flows as they happen, until ctx ends or tell
+	// fails.
+	Watch(ctx context.Context, tell func(FlowChange) error) error
 	// Drain ends the agent's work on this host: no plugin calls, no rounds. The
 	// process stays, and an embedded etcd with it.
 	Drain(ctx context.Context) error
@@ -49,6 +52,12 @@ func ServeControl(ctx context.Context, l net.Listener, c Controller, log *slog.L
 		serve(w, q, log, func(ctx context.Context, arguments []byte, to io.Writer) error {
 			return reply(to, arguments, func(struct{}) (inspect.Report, error) { return c.Repair(ctx) })
 		})
+	})
+	mux.HandleFunc("GET /v1/watch", func(w http.ResponseWriter, q *http.Request) {
+		if err := serveWatch(w, q, c); err != nil {
+			log.Debug("a watch of the flows ended", "error", err)
+			panic(http.ErrAbortHandler)
+		}
 	})
 	mux.Handle("GET /metrics", NewMetrics(c.Status))
 	server := &http.Server{

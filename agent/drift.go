@@ -26,6 +26,7 @@ type drift struct {
 	contests     map[flows.Where]*Contest
 	counts       DriftCounts
 	watching     bool
+	audience     audience
 }
 
 // DriftCounts count since the agent's start.
@@ -93,6 +94,7 @@ func (d *drift) tell(e flows.Event) {
 		d.counts.Missed++
 		d.ledger = newLedger()
 		d.ours.all = true
+		d.audience.tell(change{at: d.now(), event: e})
 	default:
 		d.judge(e)
 	}
@@ -106,7 +108,8 @@ func (d *drift) tell(e flows.Event) {
 
 // judge tells whose change it is, and remembers where to look if it is not ours.
 func (d *drift) judge(e flows.Event) {
-	_, own := d.ledger.explain(e)
+	why, own := d.ledger.explain(e)
+	d.audience.tell(change{at: d.now(), event: e, own: own, why: why})
 	if own {
 		d.counts.Own++
 		return

@@ -27,6 +27,8 @@ type told struct {
 	drains, repairs int
 	// passages counts the questions about packets.
 	passages int
+	// changes are told to who watches.
+	changes []FlowChange
 }
 
 func (d *told) Status() Status { return Status{Node: "h1", Flows: 7} }
@@ -51,6 +53,16 @@ func (d *told) Repair(context.Context) (inspect.Report, error) {
 
 func (d *told) Counters(_ context.Context, e overlay.Endpoint) (Counters, error) {
 	return Counters{FromPackets: uint64(len(e.ID)), ToPackets: uint64(len(e.Network))}, d.err
+}
+
+func (d *told) Watch(ctx context.Context, tell func(FlowChange) error) error {
+	for _, change := range d.changes {
+		if err := tell(change); err != nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	return nil
 }
 
 func (d *told) Drain(context.Context) error { d.drains++; return d.err }

@@ -171,6 +171,15 @@ func (d *desk) Repair(ctx context.Context) (inspect.Report, error) {
 	return loop.Repair(ctx)
 }
 
+// Watch tells changes of this host's flows.
+func (d *desk) Watch(ctx context.Context, tell func(agent.FlowChange) error) error {
+	loop, err := d.working()
+	if err != nil {
+		return err
+	}
+	return loop.Watch(ctx, tell)
+}
+
 // Counters returns the traffic of one local endpoint.
 func (d *desk) Counters(ctx context.Context, endpoint overlay.Endpoint) (agent.Counters, error) {
 	loop, err := d.working()

@@ -21,7 +21,7 @@ import (
 func flowsCommand() *cli.Command {
 	return &cli.Command{
 		Name: "flows", Usage: "the OpenFlow flows on this host, or another",
-		Subcommands: []*cli.Command{listFlowsCommand(), diffFlowsCommand(), explainFlowsCommand(), traceFlowsCommand()},
+		Subcommands: []*cli.Command{listFlowsCommand(), diffFlowsCommand(), explainFlowsCommand(), traceFlowsCommand(), watchFlowsCommand()},
 	}
 }
 
@@ -60,12 +60,17 @@ func listFlows(ctx context.Context, c *cli.Context, i agent.Inspector) error {
 // styleOf is how flows are shown to people: with colours only on a terminal, and
 // where nobody asked for none (https://no-color.org).
 func styleOf(c *cli.Context) inspect.Style {
-	style := inspect.Style{Wide: c.String("output") == "wide"}
-	if file, ok := c.App.Writer.(*os.File); ok && os.Getenv("NO_COLOR") == "" {
-		_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
-		style.Color = err == nil
+	return inspect.Style{Wide: c.String("output") == "wide", Color: isTerminal(c.App.Writer) && os.Getenv("NO_COLOR") == ""}
+}
+
+// isTerminal reports whether people see what is written there at once.
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
 	}
-	return style
+	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
+	return err == nil
 }
 
 // printStream prints a JSON array of what comes, as it comes.

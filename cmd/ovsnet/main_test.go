@@ -170,6 +170,16 @@ func (r reporter) Counters(context.Context, overlay.Endpoint) (agent.Counters, e
 	return agent.Counters{}, r.err
 }
 func (r reporter) Drain(context.Context) error { return r.err }
+func (r reporter) Watch(ctx context.Context, tell func(agent.FlowChange) error) error {
+	if r.err != nil {
+		return r.err
+	}
+	if err := tell(agent.FlowChange{Change: "removed", By: "other", TableName: "Forward", Match: "metadata=0x1000", Reason: "delivery to web-1"}); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
 
 // control serves a reporter on a socket and returns its path.
 func control(t *testing.T, r agent.Controller) string {

@@ -26,10 +26,12 @@ type Line struct {
 	Idle    float64 `json:"idle_seconds"`
 	// Rule is the kind of flow; "foreign" for one that is not ovsnet's.
 	Rule string `json:"rule"`
-	// Network, Endpoint and Node are the IDs and names it follows from.
-	Network  string `json:"network"`
-	Endpoint string `json:"endpoint"`
-	Node     string `json:"node"`
+	// Network, Endpoint and Node are the IDs and names it follows from;
+	// NetworkName is that network's name.
+	Network     string `json:"network"`
+	NetworkName string `json:"network_name"`
+	Endpoint    string `json:"endpoint"`
+	Node        string `json:"node"`
 	// Reason says in a line what the flow is for.
 	Reason string `json:"reason"`
 	State  State  `json:"state"`
@@ -62,6 +64,9 @@ func (b Bridge) line(p pair) Line {
 		Table: f.Table, TableName: f.Table.String(), Priority: f.Priority, Match: f.Match.String(), Actions: f.Actions.String(),
 		Cookie: fmt.Sprintf("%#x", f.Cookie), Rule: why.Rule.String(), Network: why.Network, Endpoint: why.Endpoint, Node: why.Node,
 		Reason: b.reason(p), State: p.state(), Drops: f.Actions.Drop(),
+	}
+	if why.Network != "" {
+		line.NetworkName = networkName(b.Snapshot, why.Network)
 	}
 	if p.has != nil {
 		line.Packets, line.Bytes = p.has.Packets, p.has.Bytes

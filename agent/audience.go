@@ -1,0 +1,68 @@
+package agent
+
+import (
+	"time"
+
+	"github.com/ovsnet/ovsnet/flows"
+)
+
+// change is one event of the flow monitor, judged.
+type change struct {
+	at    time.Time
+	event flows.Event
+	// own says that the ledger explains it, and why then what the flow is for,
+	// where the ledger knows that.
+	own bool
+	why flows.Why
+}
+
+// audience are those who watch changes as they happen.
+type audience struct{ listeners map[*listener]bool }
+
+// listener gets changes; lost counts those that came faster than it took them.
+type listener struct {
+	changes chan change
+	lost    uint64
+}
+
+// maxWaiting is how many changes wait for one listener.
+const maxWaiting = 4096
+
+// tell passes a change on, waiting for nobody.
+func (a *audience) tell(c change) {
+	for l := range a.listeners {
+		select {
+		case l.changes <- c:
+		default:
+			l.lost++
+		}
+	}
+}
+
+// listen begins to pass changes on to a new listener.
+func (d *drift) listen() *listener {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := &listener{changes: make(chan change, maxWaiting)}
+	if d.audience.listeners == nil {
+		d.audience.listeners = map[*listener]bool{}
+	}
+	d.audience.listeners[l] = true
+	return l
+}
+
+// leave ends that.
+func (d *drift) leave(l *listener) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.audience.listeners, l)
+}
+
+// takeLost returns how many changes the listener lost since it was last asked.
+func (d *drift) takeLost(l *listener) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	lost := l.lost
+	l.lost = 0
+	return lost
+}

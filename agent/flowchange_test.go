@@ -1,0 +1,114 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ovsnet/ovsnet/flows"
+)
+
+// Who watches is told every change, by whom it was, and what the flow is for, also once it is gone.
+func TestWatchTellsWhoAndWhatFor(t *testing.T) {
+	s := newScene(t)
+	s.host.mu.Lock()
+	s.host.events = s.loop.drift.tell
+	s.host.mu.Unlock()
+	s.settle()
+	enough := errors.New("enough")
+	var got []string
+	watched := make(chan error, 1)
+	go func() {
+		watched <- s.loop.Watch(t.Context(), func(c FlowChange) error {
+			got = append(got, fmt.Sprintf("%s %s %s: %s", c.By, c.Change, c.TableName, c.Reason))
+			if len(got) == 11 {
+				return enough
+			}
+			return nil
+		})
+	}()
+	s.soon("the watch", func(*fakeHost) bool {
+		s.loop.drift.mu.Lock()
+		defer s.loop.drift.mu.Unlock()
+		return len(s.loop.drift.audience.listeners) == 1
+	})
+	s.put("e2", "h2", false)
+	s.show()
+	s.installed()
+	var f flows.Installed
+	s.host.mu.Lock()
+	for _, installed := range s.host.table {
+		if flows.RuleOf(installed.Cookie) == flows.ToLocal {
+			f = installed
+		}
+	}
+	s.host.drop(f.Key)
+	s.host.mu.Unlock()
+	s.installed()
+	s.host.mu.Lock()
+	f.Cookie = 5
+	s.host.put(flows.Added, f)
+	s.host.put(flows.Added, flows.Installed{Flow: flows.Flow{Key: flows.Key{Table: 3}, Cookie: 5}})
+	s.host.told(flows.Event{Kind: flows.Missed})
+	s.host.mu.Unlock()
+	s.quiet()
+	s.edit.DeleteEndpoint("n1", "e2")
+	s.show()
+	select {
+	case err := <-watched:
+		if !errors.Is(err, enough) {
+			t.Fatal(err)
+		}
+	case <-time.After(3 * time.Second):
+		t.Fatalf("told only %q", got)
+	}
+	slices.Sort(got[:3]) // one bundle
+	slices.Sort(got[9:])
+	want := []string{
+		"ovsnet added ArpResponder: ARP answer for e2 (10.0.0.3) in web, on h2",
+		"ovsnet added Flood: copies of what endpoints here broadcast in web",
+		"ovsnet added Forward: through the tunnel to e2 (10.0.0.3) in web, on h2",
+		"other removed Forward: delivery to e1 (10.0.0.2) in web, on h1",
+		"ovsnet added Forward: delivery to e1 (10.0.0.2) in web, on h1",
+		"other altered Forward: delivery to e1 (10.0.0.2) in web, on h1",
+		"other added 3: not ovsnet's",
+		" missed : OVS left changes out; all flows are compared",
+		"ovsnet added Forward: delivery to e1 (10.0.0.2) in web, on h1",
+		"ovsnet removed ArpResponder: ARP answer for e2 in web, on h2",
+		"ovsnet removed Forward: through the tunnel to e2 in web, on h2",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +told)\n%s", diff)
+	}
+}
+
+// Who does not take what he is told holds up nobody, and is told how much he missed.
+func TestSlowListenerHoldsUpNobody(t *testing.T) {
+	d := newDrift()
+	l := d.listen()
+	for n := range maxWaiting + 7 {
+		d.tell(flows.Event{Kind: flows.Added, Flow: flows.Installed{Flow: flows.Flow{Key: flows.Key{Table: 3}, Cookie: uint64(n)}}})
+	}
+	if lost := d.takeLost(l); lost != 7 || d.takeLost(l) != 0 {
+		t.Errorf("lost %d, want 7 once", lost)
+	}
+	d.leave(l)
+	if d.tell(flows.Event{Kind: flows.Missed}); len(l.changes) != maxWaiting {
+		t.Error("who left is told more")
+	}
+}
+
+// A watch ends with its context.
+func TestWatchEndsWithItsContext(t *testing.T) {
+	s := newScene(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.loop.Watch(ctx, func(FlowChange) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ovsnet/ovsnet/agent"
+	"github.com/ovsnet/ovsnet/overlay"
+	"github.com/ovsnet/ovsnet/sockets"
+)
+
+// seen calls then at the first thing that is written to it.
+type seen struct {
+	bytes.Buffer
+	then func()
+}
+
+// Write keeps what is written.
+func (s *seen) Write(p []byte) (int, error) {
+	defer s.then()
+	return s.Buffer.Write(p)
+}
+
+// A watch ends well when the user ends it, and says so when the agent goes.
+func TestWatchEnds(t *testing.T) {
+	for _, args := range [][]string{nil, {"-o", "json"}, {"--counters", "--every", "200ms"}} {
+		path := control(t, reporter{})
+		ctx, cancel := context.WithCancel(t.Context())
+		out, errs := &seen{then: cancel}, &bytes.Buffer{}
+		status := run(ctx, append([]string{"ovsnet", "flows", "watch", "--socket", path}, args...), out, errs)
+		if status != 0 || out.Len() == 0 || errs.Len() > 0 {
+			t.Errorf("%v: status %d, printed %q, complained %q", args, status, out, errs)
+		}
+	}
+	for _, args := range [][]string{nil, {"--counters", "--every", "200ms"}} {
+		path := filepath.Join(t.TempDir(), "run", "ovsnet.sock")
+		l, err := sockets.Listen(t.Context(), "control socket", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- agent.ServeControl(ctx, l, reporter{}, slog.New(slog.DiscardHandler)) }()
+		out, errs := &seen{then: stop}, &bytes.Buffer{}
+		status := run(t.Context(), append([]string{"ovsnet", "flows", "watch", "--socket", path}, args...), out, errs)
+		if status != 4 || !strings.Contains(errs.String(), "agent at "+path) {
+			t.Errorf("%v: status %d, complained %q", args, status, errs)
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestWatchThatCannotBegin(t *testing.T) {
+	path := control(t, reporter{err: overlay.Refuse(overlay.Unavailable, "agent", "see ovsnet status", "it has not begun")})
+	for _, args := range [][]string{nil, {"--counters"}} {
+		var errs bytes.Buffer
+		if status := run(t.Context(), append([]string{"ovsnet", "flows", "watch", "--socket", path}, args...), io.Discard, &errs); status != 4 || !strings.Contains(errs.String(), "it has not begun") {
+			t.Errorf("%v: status %d, complained %q", args, status, errs.String())
+		}
+	}
+	if status := run(t.Context(), []string{"ovsnet", "flows", "watch", "--counters", "--every", "1ms", "--socket", path}, io.Discard, io.Discard); status != 2 {
+		t.Errorf("status %d", status)
+	}
+}
