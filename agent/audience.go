@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/ovsnet/ovsnet/flows"
+	"github.com/ovsnet/ovsnet/overlay"
 )
 
 // change is one event of the flow monitor, judged.
@@ -14,6 +15,8 @@ type change struct {
 	// where the ledger knows that.
 	own bool
 	why flows.Why
+	// before is what was applied before an own change.
+	before *overlay.Snapshot
 }
 
 // audience are those who watch changes as they happen.

@@ -44,6 +44,11 @@
 // changing is put right ever more seldom, up to every ten seconds, and told.
 // Flows of others are told, and removed only where --foreign-flows says so.
 //
+// Who follows the changes (Loop.Watch) hears each as the ledger judges it, with
+// what the flow is for, also when it is gone. A listener has a queue of bounded
+// length; what does not fit is counted and told as lost, so that a slow terminal
+// holds up neither the monitor nor a round.
+//
 // # Failure
 //
 // With etcd away the last snapshot stays in force. So it does while the host

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ovsnet/ovsnet/flows"
+	"github.com/ovsnet/ovsnet/overlay"
 )
 
 // drift is what the flow monitor told that the ledger does not explain, and
@@ -108,8 +109,8 @@ func (d *drift) tell(e flows.Event) {
 
 // judge tells whose change it is, and remembers where to look if it is not ours.
 func (d *drift) judge(e flows.Event) {
-	why, own := d.ledger.explain(e)
-	d.audience.tell(change{at: d.now(), event: e, own: own, why: why})
+	found, own := d.ledger.explain(e)
+	d.audience.tell(change{at: d.now(), event: e, own: own, why: found.why, before: found.before})
 	if own {
 		d.counts.Own++
 		return
@@ -267,11 +268,12 @@ func (d *drift) forget(now time.Time) {
 	}
 }
 
-// note writes a bundle that is about to be applied into the ledger.
-func (d *drift) note(change flows.Delta) uint64 {
+// note writes a bundle that is about to be applied after that snapshot into the
+// ledger.
+func (d *drift) note(change flows.Delta, before *overlay.Snapshot) uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.ledger.note(change, d.now())
+	return d.ledger.note(change, before, d.now())
 }
 
 // withdraw strikes a bundle that was not applied.

@@ -107,32 +107,46 @@ func (p *purposes) describe(c change) FlowChange {
 	if c.own {
 		line.By = "ovsnet"
 	}
-	if c.own && c.why.Rule != 0 {
-		p.at[f.Where()] = c.why
-	}
-	why, known := p.at[f.Where()]
-	if !known && flows.Ours(f.Cookie) {
-		p.refresh(c.at)
-		if why, known = p.at[f.Where()]; !known {
-			why, known = flows.Why{Rule: flows.RuleOf(f.Cookie)}, true
-		}
-	}
+	why, known := p.whyOf(c)
 	if known && !c.own && c.event.Kind == flows.Added && f.Cookie != why.Cookie() {
 		line.Change = flows.Altered.String() // an add over a flow of ours is told as an add
 	}
 	line.Rule, line.Network, line.Endpoint, line.Node = why.Rule.String(), why.Network, why.Endpoint, why.Node
 	line.Reason = "not ovsnet's"
 	if known {
-		line.Reason = flows.Reason(flows.Flow{Why: why}, p.names())
-	}
-	if c.own && c.event.Kind == flows.Removed && f.Cookie == why.Cookie() {
-		delete(p.at, f.Where()) // only flows that are wanted are remembered
+		line.Reason = flows.Reason(flows.Flow{Why: why}, p.namesFor(c))
 	}
 	return line
 }
 
-// names is the snapshot that has the names of now.
-func (p *purposes) names() *overlay.Snapshot {
+// whyOf tells what the flow that ovsnet has or had there is for, if it has one.
+func (p *purposes) whyOf(c change) (why flows.Why, known bool) {
+	at, cookie := c.event.Flow.Where(), c.event.Flow.Cookie
+	gone := c.event.Kind == flows.Removed
+	if gone && !flows.Ours(cookie) {
+		return flows.Why{}, false // at another priority than ours, or over it
+	}
+	if c.own && c.why.Rule != 0 {
+		p.at[at] = c.why
+	}
+	if why, known = p.at[at]; !known && flows.Ours(cookie) {
+		p.refresh(c.at)
+		if why, known = p.at[at]; !known {
+			why, known = flows.Why{Rule: flows.RuleOf(cookie)}, true
+		}
+	}
+	if gone && c.own && cookie == why.Cookie() {
+		delete(p.at, at) // what is not wanted any more need not be remembered
+	}
+	return why, known
+}
+
+// namesFor is the snapshot that has the names of what a change is about: those
+// of before where it took away what is not wanted any more, else those of now.
+func (p *purposes) namesFor(c change) *overlay.Snapshot {
+	if c.before != nil && c.event.Kind == flows.Removed {
+		return c.before
+	}
 	if s := p.loop.State().View.Snapshot; s != nil {
 		return s
 	}

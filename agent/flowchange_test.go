@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ovsnet/ovsnet/flows"
+	"github.com/ovsnet/ovsnet/overlay"
 )
 
 // Who watches is told every change, by whom it was, and what the flow is for, also once it is gone.
@@ -64,7 +65,7 @@ func TestWatchTellsWhoAndWhatFor(t *testing.T) {
 		if !errors.Is(err, enough) {
 			t.Fatal(err)
 		}
-	case <-time.After(3 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("told only %q", got)
 	}
 	slices.Sort(got[:3]) // one bundle
@@ -79,8 +80,8 @@ func TestWatchTellsWhoAndWhatFor(t *testing.T) {
 		"other added 3: not ovsnet's",
 		" missed : OVS left changes out; all flows are compared",
 		"ovsnet added Forward: delivery to e1 (10.0.0.2) in web, on h1",
-		"ovsnet removed ArpResponder: ARP answer for e2 in web, on h2",
-		"ovsnet removed Forward: through the tunnel to e2 in web, on h2",
+		"ovsnet removed ArpResponder: ARP answer for e2 (10.0.0.3) in web, on h2",
+		"ovsnet removed Forward: through the tunnel to e2 (10.0.0.3) in web, on h2",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +told)\n%s", diff)
@@ -110,5 +111,33 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 	cancel()
 	if err := s.loop.Watch(ctx, func(FlowChange) error { return nil }); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Beside a flow of ours somebody may have his own, of the same match at another priority: OVS tells no priorities.
+func TestWhatIsRemovedIsJudgedByItsCookie(t *testing.T) {
+	why := flows.Why{Rule: flows.ToLocal, Network: "n1", Endpoint: "e1", Node: "h1"}
+	removed := func(cookie uint64) flows.Event {
+		return flows.Event{Kind: flows.Removed, Reason: "delete", Flow: flows.Installed{Flow: flows.Flow{Key: flows.Key{Table: flows.Forward}, Cookie: cookie}}}
+	}
+	p := purposes{loop: NewLoop(config(), newFakeHost().parts()), at: map[flows.Where]flows.Why{}}
+	p.at[removed(0).Flow.Where()] = why
+	ours := flows.Reason(flows.Flow{Why: why}, overlay.NewSnapshot())
+	for _, tt := range []struct {
+		change
+		want string
+	}{
+		{change{event: removed(5)}, "other foreign: not ovsnet's"},
+		{change{event: removed(5), own: true}, "ovsnet foreign: not ovsnet's"},
+		{change{event: removed(why.Cookie())}, "other to-local: " + ours},
+		{change{event: removed(why.Cookie()), own: true}, "ovsnet to-local: " + ours},
+	} {
+		c := p.describe(tt.change)
+		if got := fmt.Sprintf("%s %s: %s", c.By, c.Rule, c.Reason); got != tt.want {
+			t.Errorf("%+v\nis told as %q, want %q", tt.change, got, tt.want)
+		}
+	}
+	if len(p.at) > 0 {
+		t.Errorf("%v is remembered, and nothing is wanted", p.at)
 	}
 }

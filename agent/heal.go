@@ -90,7 +90,7 @@ func (l *Loop) install(ctx context.Context, change flows.Delta) error {
 	if change.Empty() {
 		return nil
 	}
-	bundle := l.drift.note(change)
+	bundle := l.drift.note(change, l.applied)
 	if err := l.parts.Flows.Apply(ctx, change); err != nil {
 		l.drift.withdraw(bundle)
 		return err

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ovsnet/ovsnet/flows"
+	"github.com/ovsnet/ovsnet/overlay"
 )
 
 // ledger is what this agent applied and the flow monitor has not told of yet.
@@ -28,8 +29,11 @@ type expectation struct {
 	// anyOfOurs stands for a flow whose cookie was not looked at.
 	anyOfOurs bool
 	why       flows.Why
-	bundle    uint64
-	at        time.Time
+	// before is what was applied before the bundle, nil for nothing: it has the
+	// names of what goes.
+	before *overlay.Snapshot
+	bundle uint64
+	at     time.Time
 }
 
 // expectedFor is how long an event may take; a delete of a flow that somebody
@@ -38,12 +42,13 @@ const expectedFor = 10 * time.Second
 
 func newLedger() ledger { return ledger{expected: map[flows.Where][]expectation{}} }
 
-// note writes down a bundle that is about to be applied and returns its number.
-func (l *ledger) note(change flows.Delta, now time.Time) uint64 {
+// note writes down a bundle that is about to be applied after that snapshot, and
+// returns its number.
+func (l *ledger) note(change flows.Delta, before *overlay.Snapshot, now time.Time) uint64 {
 	l.sweep(now)
 	l.bundle++
 	put := func(at flows.Where, e expectation) {
-		e.bundle, e.at = l.bundle, now
+		e.bundle, e.before, e.at = l.bundle, before, now
 		l.expected[at] = append(l.expected[at], e)
 	}
 	for _, k := range change.Delete {
@@ -63,20 +68,20 @@ func (l *ledger) withdraw(bundle uint64) {
 	l.drop(func(e expectation) bool { return e.bundle == bundle })
 }
 
-// explain reports whether the event is of a bundle of ours, and what the flow
-// is for where that is known. Events come in the order of the bundles, so what
-// an older one should have brought to that place is not waited for any more.
-func (l *ledger) explain(e flows.Event) (flows.Why, bool) {
+// explain reports whether the event is of a bundle of ours, and what of it was
+// expected. Events come in the order of the bundles, so what an older one should
+// have brought to that place is not waited for any more.
+func (l *ledger) explain(e flows.Event) (expectation, bool) {
 	at := e.Flow.Where()
 	list := l.expected[at]
 	i := slices.IndexFunc(list, func(x expectation) bool { return x.fits(e) })
 	if i < 0 {
-		return flows.Why{}, false
+		return expectation{}, false
 	}
 	found := list[i]
 	list = slices.Delete(list, i, i+1)
 	l.keep(at, slices.DeleteFunc(list, func(x expectation) bool { return x.bundle < found.bundle }))
-	return found.why, true
+	return found, true
 }
 
 // fits reports whether the event is what is expected.

@@ -37,15 +37,16 @@ func watchFlowsCommand() *cli.Command {
 				if c.String("output") == "json" {
 					return json.NewEncoder(c.App.Writer).Encode(change)
 				}
-				_, err := fmt.Fprintln(c.App.Writer, changeLine(change))
+				_, err := fmt.Fprintln(c.App.Writer, changeLine(change, c.String("output") == "wide"))
 				return err
 			})
 		},
 	}
 }
 
-// changeLine is a change for people: when, who, what, where, and what for.
-func changeLine(c agent.FlowChange) string {
+// changeLine is a change for people: when, who, what, where, and what for. What a
+// flow does is shown where it is not as ovsnet made it, and where wide.
+func changeLine(c agent.FlowChange, wide bool) string {
 	at := c.At.Local().Format("15:04:05.000")
 	switch {
 	case c.Lost > 0:
@@ -57,7 +58,14 @@ func changeLine(c agent.FlowChange) string {
 	if c.Cause != "" {
 		what += " (" + c.Cause + ")"
 	}
-	return fmt.Sprintf("%s  %-6s  %-8s  %-15s  %-50s  %s  [%s]", at, c.By, what, fmt.Sprintf("%d %s", c.Table, c.TableName), orDash(c.Match), c.Reason, c.Actions)
+	line := fmt.Sprintf("%s  %-6s  %-7s  %-15s  %-46s  %s", at, c.By, what, fmt.Sprintf("%d %s", c.Table, c.TableName), orDash(c.Match), c.Reason)
+	switch {
+	case wide:
+		line += fmt.Sprintf(" [cookie=%s actions=%s]", c.Cookie, c.Actions)
+	case c.By == "other" && c.Change != flows.Removed.String():
+		line += fmt.Sprintf(" [actions=%s]", c.Actions)
+	}
+	return line
 }
 
 // watchCounters looks at the counters again and again until the user ends it.

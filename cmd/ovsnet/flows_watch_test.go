@@ -69,3 +69,26 @@ func TestWatchThatCannotBegin(t *testing.T) {
 		t.Errorf("status %d", status)
 	}
 }
+
+// What a flow does is told where it is not as ovsnet made it, and to who asks for more.
+func TestChangeLine(t *testing.T) {
+	c := agent.FlowChange{Change: "removed", By: "other", Table: 60, TableName: "Forward", Match: "dl_vlan=7", Actions: "drop", Cookie: "0x5", Reason: "delivery to web-1"}
+	altered, own := c, c
+	altered.Change, own.Change, own.By = "altered", "added", "ovsnet"
+	for _, tt := range []struct {
+		change agent.FlowChange
+		wide   bool
+		want   string
+	}{
+		{c, false, "other   removed  60 Forward       dl_vlan=7                                       delivery to web-1"},
+		{altered, false, "delivery to web-1 [actions=drop]"},
+		{own, false, "delivery to web-1"},
+		{own, true, "delivery to web-1 [cookie=0x5 actions=drop]"},
+		{agent.FlowChange{Change: "missed", Lost: 3}, false, "3 changes came faster than they were shown"},
+		{agent.FlowChange{Change: "missed", Reason: "OVS left changes out"}, false, "OVS left changes out"},
+	} {
+		if got := changeLine(tt.change, tt.wide); !strings.HasSuffix(got, tt.want) {
+			t.Errorf("%+v is told as\n%s, want\n%s", tt.change, got, tt.want)
+		}
+	}
+}

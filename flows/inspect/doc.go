@@ -24,6 +24,10 @@
 // patch(1) makes the one of the other. Lines that begin with "#" stand between
 // the hunks and say why.
 //
+// Two lists of lines that were taken one after the other give a Top: rates of
+// flows, of networks and of drops. It is made where it is shown, from what any
+// list has, so that nobody who does not look pays for it.
+//
 // # How it scales
 //
 // Both lists are sorted once and merged. Lines are made one by one as they are
