@@ -85,6 +85,7 @@ func TestFailedGuardWaits(t *testing.T) {
 	h := newFakeHost()
 	h.failing("guard", errors.New("no"))
 	l := NewLoop(config(), h.parts())
+	l.guarded.retry = persistent(time.Hour, time.Hour) // longer than this test
 	l.offered = View{Snapshot: begin().Snapshot(), Connected: true, Cluster: "here"}
 	turn := func(want int) {
 		t.Helper()
