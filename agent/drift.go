@@ -2,7 +2,6 @@ package agent
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -85,7 +84,7 @@ func newDrift() *drift {
 func (d *drift) tell(e flows.Event) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	idle := d.ours.empty() && d.theirs.empty()
+	news := false
 	switch e.Kind {
 	case flows.Began:
 		d.watching = true
@@ -94,12 +93,12 @@ func (d *drift) tell(e flows.Event) {
 	case flows.Missed:
 		d.counts.Missed++
 		d.ledger = newLedger()
-		d.ours.all = true
+		news = d.ours.addAll()
 		d.audience.tell(change{at: d.now(), event: e})
 	default:
-		d.judge(e)
+		news = d.judge(e)
 	}
-	if idle && !(d.ours.empty() && d.theirs.empty()) {
+	if news {
 		select {
 		case d.wakes <- struct{}{}:
 		default:
@@ -107,13 +106,14 @@ func (d *drift) tell(e flows.Event) {
 	}
 }
 
-// judge tells whose change it is, and remembers where to look if it is not ours.
-func (d *drift) judge(e flows.Event) {
+// judge tells whose change it is, and remembers where to look if it is not ours;
+// it reports whether that is a new place.
+func (d *drift) judge(e flows.Event) bool {
 	found, own := d.ledger.explain(e)
 	d.audience.tell(change{at: d.now(), event: e, own: own, why: found.why, before: found.before})
 	if own {
 		d.counts.Own++
-		return
+		return false
 	}
 	d.counts.Foreign++
 	at := e.Flow.Where()
@@ -121,11 +121,12 @@ func (d *drift) judge(e flows.Event) {
 	if _, contested := d.contests[at]; contested || flows.Ours(e.Flow.Cookie) {
 		kind = &d.ours
 	}
-	if _, known := kind.places[at]; !known && len(kind.places) >= maxHints {
-		kind.all = true
-		return
+	_, known := kind.places[at]
+	if !known && len(kind.places) >= maxHints {
+		return kind.addAll()
 	}
 	kind.places[at] = hint{kind: e.Kind, cookie: e.Flow.Cookie}
+	return !known
 }
 
 // ended notes that the monitor is not followed any more.
@@ -133,6 +134,13 @@ func (d *drift) ended() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.watching = false
+}
+
+// addAll asks for a look at all flows; it reports whether nobody had.
+func (h *hints) addAll() bool {
+	news := !h.all
+	h.all = true
+	return news
 }
 
 func (h *hints) empty() bool { return len(h.places) == 0 && !h.all }
@@ -170,19 +178,34 @@ func (d *drift) take() (look, time.Duration) {
 		due.all = true
 	}
 	if due.all {
-		d.ours.all, d.theirs.all = false, false
-		due.resting = map[flows.Where]bool{}
-		for at, c := range d.contests {
-			due.resting[at] = c.rests(now)
-		}
-		done := func(at flows.Where, _ hint) bool { return !due.resting[at] }
-		maps.DeleteFunc(d.ours.places, done)
-		maps.DeleteFunc(d.theirs.places, done)
+		due.resting = d.rest(now, later)
 	}
 	if next.IsZero() {
 		return due, 0
 	}
 	return due, max(next.Sub(now), time.Millisecond)
+}
+
+// rest leaves the resting places, and only them, for when they are due: a look at
+// all flows passes them over, and may have been asked for because of them.
+func (d *drift) rest(now time.Time, later func(time.Time)) map[flows.Where]bool {
+	d.ours.all, d.theirs.all = false, false
+	resting := map[flows.Where]bool{}
+	kept := map[flows.Where]hint{}
+	for at, c := range d.contests {
+		if !c.rests(now) {
+			continue
+		}
+		resting[at] = true
+		kept[at] = hint{kind: c.Kind, cookie: c.Cookie}
+		if h, told := d.ours.places[at]; told {
+			kept[at] = h
+		}
+		later(c.Last.Add(c.Gap))
+	}
+	d.ours.places = kept
+	clear(d.theirs.places)
+	return resting
 }
 
 // take1 moves what is due of one kind into the look.

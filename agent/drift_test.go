@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -52,13 +53,17 @@ func (q *quarrel) set(id, node string, last byte) {
 
 // turn is one turn of the loop, some time after the last.
 func (q *quarrel) turn() {
+	q.round()
+	if err := q.loop.State().Err; err != nil {
+		q.Fatal(err)
+	}
+}
+
+func (q *quarrel) round() {
 	q.clock = q.clock.Add(time.Duration(rapid.IntRange(0, 200).Draw(q.T, "ms")) * time.Millisecond)
 	q.loop.offered = View{Snapshot: q.edit.Snapshot(), Connected: true, Cluster: "here"}
 	q.loop.accept(Standing{Joined: true})
 	q.loop.reconcile(q.Context())
-	if err := q.loop.State().Err; err != nil {
-		q.Fatal(err)
-	}
 }
 
 // change is a change of ours: an endpoint elsewhere comes, goes or moves.
@@ -116,6 +121,48 @@ func (q *quarrel) lose() {
 	q.lossy = true
 }
 
+// contest keeps taking the flow to one endpoint away until its place rests, and once more; what the monitor has to tell
+// of the last time may be lost, and the endpoint may move meanwhile.
+func (q *quarrel) contest() {
+	q.foreign = true
+	q.set("r3", "h2", 13)
+	q.turn()
+	var key flows.Key
+	for k, f := range q.host.table {
+		if k.Table == flows.Forward && f.Why.Endpoint == "r3" {
+			key = k
+		}
+	}
+	for range freeRepairs + 3 {
+		q.host.mu.Lock()
+		q.host.drop(key)
+		q.host.mu.Unlock()
+		q.deliver(len(q.queue))
+		q.turn()
+	}
+	q.host.mu.Lock()
+	q.host.drop(key)
+	q.host.mu.Unlock()
+	if rapid.Bool().Draw(q.T, "lost") {
+		q.queue, q.lossy = []flows.Event{{Kind: flows.Missed}}, true
+	}
+	q.deliver(len(q.queue))
+	if rapid.Bool().Draw(q.T, "moves") {
+		q.set("r3", "h3", 13)
+	}
+	q.turn()
+}
+
+// fail makes one round of ours whose bundle OVS does not take.
+func (q *quarrel) fail() {
+	q.set("r9", rapid.SampledFrom([]string{"h2", "h3"}).Draw(q.T, "node"), 19)
+	q.host.failing("apply", errors.New("no answer"))
+	q.round()
+	q.host.failing("apply", nil)
+	q.turn()
+	q.lossy = true // a failed round is followed by a look at all flows
+}
+
 // repeat tells the next event twice.
 func (q *quarrel) repeat() {
 	if len(q.queue) > 0 {
@@ -168,9 +215,9 @@ func TestDriftHeals(t *testing.T) {
 		remove := rapid.Bool().Draw(t, "remove")
 		q := newQuarrel(t, remove)
 		meddled := rapid.Bool().Draw(t, "somebody else is there")
-		steps := []func(){q.change, q.change, q.deliverSome, q.deliverSome, q.turn, q.lose, q.repeat}
+		steps := []func(){q.change, q.change, q.deliverSome, q.deliverSome, q.turn, q.lose, q.repeat, q.fail}
 		if meddled {
-			steps = append(steps, q.interfere, q.interfere)
+			steps = append(steps, q.interfere, q.interfere, q.contest, q.contest)
 			q.host.between = func() {
 				if rapid.IntRange(0, 3).Draw(t, "in between") == 0 {
 					q.interfere()
@@ -190,4 +237,38 @@ func TestDriftHeals(t *testing.T) {
 			t.Fatalf("%d looks at %d changes of our own", looks, q.host.applies-changes)
 		}
 	})
+}
+
+// A place that waits for its next repair keeps no other waiting.
+func TestRestingPlaceHoldsNobodyUp(t *testing.T) {
+	d := newDrift()
+	clock := time.Unix(1_000_000, 0)
+	d.now = func() time.Time { return clock }
+	d.tell(flows.Event{Kind: flows.Began})
+	removed := func(table flows.TableID) flows.Event {
+		return flows.Event{Kind: flows.Removed, Flow: flows.Installed{Flow: flows.Flow{
+			Key: flows.Key{Table: table, Priority: 1}, Cookie: flows.Why{Rule: flows.ToRemote}.Cookie()}}}
+	}
+	contested := removed(flows.Forward)
+	d.contests[contested.Flow.Where()] = &Contest{Last: clock, Gap: longestContest}
+	woken := func() bool {
+		select {
+		case <-d.wakes:
+			return true
+		default:
+			return false
+		}
+	}
+	d.tell(contested)
+	if due, next := d.take(); !woken() || due.asked() || next != longestContest {
+		t.Fatalf("the contested place: due %+v, next in %s", due, next)
+	}
+	d.tell(removed(flows.ArpResponder))
+	if due, _ := d.take(); !woken() || len(due.places) != 1 {
+		t.Errorf("another place: due %+v", due)
+	}
+	d.tell(contested)
+	if woken() {
+		t.Error("what is known already wakes again")
+	}
 }

@@ -33,7 +33,7 @@ func (l *Loop) reachFlows(ctx context.Context, r *round) error {
 	}
 	l.compared = l.compared || r.scope.full
 	l.applied = l.view.Snapshot
-	if l.cfg.RemoveForeign || r.scope.evict {
+	if r.scope.evict || l.cfg.RemoveForeign && (r.scope.full || r.scope.look.asked()) {
 		l.evict(ctx, r.scope.look)
 	}
 	if r.scope.look.asked() {
@@ -56,7 +56,7 @@ func (l *Loop) compare(ctx context.Context, s scope, update flows.Delta) (flows.
 		if s.full {
 			return change, nil
 		}
-		return without(change, s.look.resting), nil
+		return joined(without(beyond(change, update), s.look.resting), update), nil
 	case len(s.look.places) > 0:
 		return l.compareAt(ctx, s.look.places, update)
 	}
@@ -79,10 +79,12 @@ func (l *Loop) compareAt(ctx context.Context, places map[flows.Where]hint, updat
 	}
 	change, foreign := flows.Diff(slices.Values(l.compiler.At(looked)), installed)
 	l.report(append(foreign, slices.DeleteFunc(slices.Clone(l.foreign), func(f flows.Installed) bool { return looked[f.Where()] })...))
-	rest := without(update, looked)
-	change.Add = append(change.Add, rest.Add...)
-	change.Delete = append(change.Delete, rest.Delete...)
-	return change, nil
+	return joined(change, without(update, looked)), nil
+}
+
+// joined is both changes, which have no key in common.
+func joined(a, b flows.Delta) flows.Delta {
+	return flows.Delta{Add: append(a.Add, b.Add...), Delete: append(a.Delete, b.Delete...), Evict: append(a.Evict, b.Evict...)}
 }
 
 // install applies a change, which is in the ledger before its events come.

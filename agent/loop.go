@@ -180,7 +180,8 @@ func (l *Loop) reconcile(ctx context.Context) time.Duration {
 		if errors.Is(err, context.DeadlineExceeded) {
 			l.late = min(l.late+1, maxLate)
 		}
-		l.todo = scope{ports: true, full: true}
+		// What the round was about to change is no difference that others made.
+		l.todo, l.compared = scope{ports: true, full: true}, false
 		return l.retry.NextBackOff()
 	}
 	l.retry.Reset()
