@@ -40,12 +40,12 @@ test-kernel: deps vagrant ## the end-to-end tests on the kernel's datapath and a
 	cd tests/e2e && ../../bin/ovsnet-vm $(KERNEL_CLOCK) -timeout $$(($(KERNEL_MINUTES) + 3))m -memory 6144 -tmpfs /var/lib/ovsnet-lab -env CI=true -- \
 		sh -ec 'modprobe openvswitch; modprobe vport-vxlan; exec ../../bin/e2e.test -test.v -test.timeout $(KERNEL_MINUTES)m -test.run "$(KERNEL_TESTS)"'
 
-# In a few minutes, what depends on which datapath it is: what the flows do to real packets and what crosses the
+# What depends on which datapath it is: what the flows do to real packets and what crosses the
 # underlay (Isolation), the kernel's own network stack beside it (Guard), and what of a datapath stays or goes when its
 # Open vSwitch ends (OpenVSwitchReturns) or leaves (Uninstall). The rest tests the agent, which is the same on both.
 test-kernel-ci: KERNEL_TESTS = ^Test(Isolation|Guard|OpenVSwitchReturns|Uninstall)$$
 test-kernel-ci: KERNEL_MINUTES = 35
-test-kernel-ci: test-kernel ## the part of test-kernel that CI runs
+test-kernel-ci: test-kernel ## the part of test-kernel that depends on the datapath
 
 test-fast: ## the tests that need neither root nor Open vSwitch nor Docker
 	go test -short ./...
@@ -58,6 +58,8 @@ lint: ## formatting, vet and the pinned linters of tools/go.mod
 
 bench: deps build ## the benchmarks, with real Open vSwitch and Docker
 	go test -run '^$$' -bench . -benchmem -timeout 60m -p 1 ./...
+	go build -o bin/bench-control ./tests/bench/control
+	bin/bench-control -bin bin -rounds 7 -parallel 0 -creates 0 -o bin/control.json
 
 bench-control: deps build ## what Docker's users wait for, beside Docker's bridge and swarm overlay
 	go build $(GOFLAGS_BUILD) -o bin/bench-control ./tests/bench/control

@@ -39,7 +39,7 @@ func run(ctx context.Context) error {
 	var c counts
 	flag.IntVar(&c.rounds, "rounds", 21, "how many containers of each kind are started one by one")
 	flag.IntVar(&c.burst, "parallel", 100, "how many are started at once; 0 for not at all")
-	flag.IntVar(&c.creates, "creates", 7, "how many networks of each kind are made")
+	flag.IntVar(&c.creates, "creates", 7, "how many networks of each kind are made; 0 for not at all")
 	flag.Parse()
 	// The lab's own agents log for debugging, which users' do not.
 	quiet := lab.AgentOptions{Args: []string{"--log-level", "info"}}
@@ -93,6 +93,8 @@ func measure(ctx context.Context, l *lab.Lab, c counts, report *figures.Control)
 			return err
 		}
 	}
-	report.Creates, err = creates(ctx, l, c.creates)
+	if c.creates > 0 {
+		report.Creates, err = creates(ctx, l, c.creates)
+	}
 	return err
 }

@@ -1,6 +1,9 @@
 package figures
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Control is one run of tests/bench/control.
 type Control struct {
@@ -76,7 +79,8 @@ func (c Control) Tables() []Table {
 	for _, r := range c.Bursts {
 		many.Rows = append(many.Rows, []string{r.Kind, fmt.Sprint(r.Count), fmt.Sprintf("%.1f", r.All/1000), r.Each.String(), fmt.Sprintf("%.1f", r.Remove/1000), fmt.Sprint(r.Failed)})
 	}
-	return []Table{run, call, create, many}
+	measured := []Table{run, call, create, many}
+	return slices.DeleteFunc(measured, func(t Table) bool { return len(t.Rows) == 0 })
 }
 
 // String is a line for above the tables.
