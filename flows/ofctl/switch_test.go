@@ -174,10 +174,10 @@ func (d *daemon) end() {
 	<-d.gone
 }
 
-// eventually polls until the condition holds.
+// eventually polls until the condition holds. The agent rests up to 10 s from a contest.
 func (s *realSwitch) eventually(what string, condition func() bool) {
 	s.t.Helper()
-	deadline, tick := time.After(20*time.Second), time.NewTicker(10*time.Millisecond)
+	deadline, tick := time.After(time.Minute), time.NewTicker(10*time.Millisecond)
 	defer tick.Stop()
 	for !condition() {
 		select {
