@@ -8,12 +8,9 @@ import (
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
-const (
-	// localPatience is how long this host's agent may take to answer before the
-	// host is read without it, and remotePatience how long another's may.
-	localPatience  = 4 * time.Second
-	remotePatience = 5 * time.Second
-)
+// localPatience is how long this host's agent may take to answer before the host
+// is read without it.
+const localPatience = 4 * time.Second
 
 // Hosts asks about packets on any host: it is the journey.Hosts of a command
 // line. This host is asked through its agent, or read where the agent is away,
@@ -22,8 +19,9 @@ type Hosts struct {
 	// Here is this host's name, which Settle finds, and Agent asks its agent.
 	Here  string
 	Agent Inspector
-	// Remote asks the agent of another host.
-	Remote func(node string) Inspector
+	// Remote asks the agent of another host, which may take as long as Patience.
+	Remote   func(node string) Inspector
+	Patience time.Duration
 	// Read reads, without an agent, what this host's flows follow from, and Tracer
 	// asks its bridge of the name Bridge.
 	Read   func(ctx context.Context) (journey.Bridge, error)
@@ -57,7 +55,7 @@ func (h *Hosts) silence(node string, err error) {
 // Pass makes Hosts a journey.Hosts.
 func (h *Hosts) Pass(ctx context.Context, node string, q journey.Question) (journey.Passage, error) {
 	if node != h.Here {
-		return h.try(ctx, node, h.Remote(node), remotePatience, q)
+		return h.try(ctx, node, h.Remote(node), h.Patience, q)
 	}
 	p, silent := h.try(ctx, node, h.Agent, localPatience, q)
 	if ctx.Err() != nil || h.silent[node] == nil {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ovsnet/ovsnet/flows"
 	"github.com/ovsnet/ovsnet/flows/journey"
@@ -101,7 +102,7 @@ func TestHostsAreAsked(t *testing.T) {
 	local, other := &told{}, &told{}
 	reads := 0
 	h := &Hosts{
-		Here: "the kernel's name", Agent: NewInspector(direct{local}), Remote: func(string) Inspector { return NewInspector(direct{other}) },
+		Here: "the kernel's name", Agent: NewInspector(direct{local}), Remote: func(string) Inspector { return NewInspector(direct{other}) }, Patience: time.Minute,
 		Read:   func(context.Context) (journey.Bridge, error) { reads++; return someBridge(), nil },
 		Bridge: "br-ovsnet", Tracer: &dumbSwitch{trace: noFlows},
 	}

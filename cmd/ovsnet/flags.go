@@ -70,7 +70,8 @@ func storeConfig(c *cli.Context) store.Config {
 	}
 }
 
-// withStore runs a command that asks the store, within queryTimeout.
+// withStore runs a command that asks the store, within queryTimeout and what
+// --timeout gives to another host's silence.
 func withStore(do func(ctx context.Context, c *cli.Context, s *store.Store) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		s, err := openStore(c)
@@ -78,7 +79,7 @@ func withStore(do func(ctx context.Context, c *cli.Context, s *store.Store) erro
 			return err
 		}
 		defer func() { _ = s.Close() }()
-		ctx, cancel := context.WithTimeout(c.Context, queryTimeout)
+		ctx, cancel := context.WithTimeout(c.Context, queryTimeout+c.Duration("timeout"))
 		defer cancel()
 		return do(ctx, c, s)
 	}

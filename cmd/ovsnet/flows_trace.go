@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -30,6 +31,7 @@ func traceFlowsCommand() *cli.Command {
 		&cli.BoolFlag{Name: "ipv6", Usage: "IPv6, where both have IPv4 as well"},
 		&cli.StringFlag{Name: "from-ip", Usage: "`ADDRESS` that the packet says it is from, instead of FROM's"},
 		&cli.StringFlag{Name: "from-mac", Usage: "MAC `ADDRESS` that the packet says it is from, instead of FROM's"},
+		&cli.DurationFlag{Name: "timeout", Usage: "how long another host's agent may take to answer, 1s to 10s", Value: 5 * time.Second},
 		&cli.StringFlag{Name: "here", Usage: "`NAME` of this host in the cluster, for when its agent is away", EnvVars: env("NODE"), Value: hostname},
 	)
 	return &cli.Command{
@@ -53,6 +55,9 @@ Other refusals as everywhere: 2 bad input, 3 no such endpoint.`,
 func traceFlows(ctx context.Context, c *cli.Context, s *store.Store) error {
 	if err := exactArgs(c, "FROM", "TO"); err != nil {
 		return err
+	}
+	if d := c.Duration("timeout"); d < time.Second || d > 10*time.Second {
+		return overlay.Refuse(overlay.Invalid, fmt.Sprintf("--timeout %s", d), "use 1s to 10s", "no agent is waited for so long, or so shortly")
 	}
 	wish, err := readWish(c)
 	if err != nil {
@@ -111,7 +116,7 @@ func readWish(c *cli.Context) (journey.Wish, error) {
 func tracedHosts(ctx context.Context, c *cli.Context, s *store.Store, snapshot *overlay.Snapshot, db *ovsdb.Client) *agent.Hosts {
 	hosts := &agent.Hosts{
 		Here: c.String("here"), Agent: agent.NewClient(c.String("socket")).Inspector, Bridge: c.String("bridge"),
-		Remote: func(node string) agent.Inspector { return agent.NewInspector(remote{store: s, node: node}) },
+		Remote: func(node string) agent.Inspector { return agent.NewInspector(remote{store: s, node: node}) }, Patience: c.Duration("timeout"),
 		Tracer: ofctl.New(ofctl.Config{Bridge: c.String("bridge"), RunDir: c.String("ovs-rundir")}),
 	}
 	hosts.Settle(ctx)

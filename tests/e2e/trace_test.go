@@ -53,7 +53,7 @@ type traced struct {
 // trace runs `ovsnet flows trace ARGS --network web` on the host, and gives what it says and its exit status.
 func (w traced) trace(t *testing.T, h *lab.Host, args ...string) (journey.Trace, int) {
 	t.Helper()
-	argv := append([]string{"ovsnet", "flows", "trace", "-o", "json", "--network", "web"}, args...)
+	argv := append([]string{"ovsnet", "flows", "trace", "-o", "json", "--network", "web", "--timeout", "10s"}, args...)
 	text, failed := try(t, h, argv...)
 	var told journey.Trace
 	if err := json.Unmarshal([]byte(text), &told); err != nil {
