@@ -242,6 +242,38 @@ func TestCrowd(t *testing.T) {
 	}
 }
 
+// What is put to a host before its agent is registered again waits for that.
+func TestAskedBeforeRegistration(t *testing.T) {
+	s := startServer(t)
+	before, node := s.host(t, 1)
+	agent := s.open(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{}, 2)
+	go func() { agent.Serve(ctx, node, echo); ended <- struct{}{} }()
+	go func() {
+		_ = before.KeepAlive(ctx, node, testIdentity(1), 5*time.Second)
+		ended <- struct{}{}
+	}()
+	t.Cleanup(func() { cancel(); <-ended; <-ended })
+	asker, asking := s.open(t), callContext(t)
+	answered := make(chan error, 1)
+	eventually(t, func() (bool, string) {
+		_, alive, err := asker.sight(asking, node)
+		return alive, fmt.Sprintf("alive %v, error %v", alive, err)
+	})
+	go func() {
+		_, err := asker.Ask(asking, node, Inquiry{Kind: "flows"})
+		answered <- err
+	}()
+	eventually(t, func() (bool, string) { return len(s.keys(t, requestsPrefix)) == 1, "no request" })
+	if err := agent.ActAs(asking, node, testIdentity(1).Host); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+}
+
 // What is put to another machine's name, has no lease, or cannot be read, gets no
 // answer; all else still does.
 func TestNotForThisHost(t *testing.T) {

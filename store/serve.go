@@ -31,9 +31,9 @@ const (
 // why there is no answer. It is called from several goroutines.
 type Answerer func(ctx context.Context, q Inquiry, to io.Writer) error
 
-// Serve answers what is put to the node with Ask, until ctx ends. Only a host
-// that this Store registered answers: what is put to another's name is that
-// one's to answer.
+// Serve answers what is put to the node with Ask, until ctx ends. It begins when
+// this Store has registered the host, with what waits by then: what is put to
+// another's name is that one's to answer.
 func (s *Store) Serve(ctx context.Context, node string, answer Answerer) {
 	v := &answering{
 		store: s, node: node, answer: answer, places: make(chan struct{}, atOnce),
@@ -72,9 +72,14 @@ type answering struct {
 	open map[string]context.CancelFunc
 }
 
+var errUnregistered = errors.New("the host is not registered yet")
+
 // listen takes the requests that are there and those that come, and returns why
 // that ended.
 func (v *answering) listen(ctx context.Context) (listed bool, err error) {
+	if !v.store.registered(v.node) {
+		return false, errUnregistered
+	}
 	client, err := v.store.connection(ctx)
 	if err != nil {
 		return false, err
@@ -166,9 +171,6 @@ type reply struct {
 // run works at the answer within one context, and sends it, or a refusal, within
 // the other.
 func (r *reply) run(ctx, work context.Context, crowded bool) {
-	if !r.store.registered(r.node) {
-		return
-	}
 	began := time.Now()
 	parts, err := r.compute(work, crowded)
 	if err == nil {
