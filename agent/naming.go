@@ -92,17 +92,21 @@ func (n *Naming) Run(ctx context.Context) {
 	}
 }
 
-// watch follows Docker's events, whenever Docker is there.
+// watch follows Docker's events, whenever Docker is there. One that answers and
+// tells no events, as behind some proxies, is not asked at full speed.
 func (n *Naming) watch(ctx context.Context, hints chan<- string) {
 	pause := persistent(200*time.Millisecond, 10*time.Second)
 	for ctx.Err() == nil {
+		began := time.Now()
 		err := n.Docker.Watch(ctx, func(id string) {
-			pause.Reset()
 			select {
 			case hints <- id:
 			case <-ctx.Done():
 			}
 		})
+		if time.Since(began) > 2*time.Second {
+			pause.Reset()
+		}
 		n.Logger.Debug("Docker does not tell its events", "error", err)
 		select {
 		case <-ctx.Done():

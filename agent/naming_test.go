@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -184,6 +185,29 @@ func TestNamesWithoutDocker(t *testing.T) {
 	s.mu.Unlock()
 	s.broken <- errors.New("unexpected EOF") // the daemon restarts
 	s.eventually("e1", "uno")
+}
+
+// A Docker that answers and tells no events, as behind a proxy, is asked ever more seldom.
+func TestDockerWithoutEventsIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newNamesScene(t)
+		n := &Naming{Docker: eventless{s}, Logger: slog.New(slog.DiscardHandler)}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		n.watch(ctx, make(chan string, 1000))
+		if s.watches > 60 {
+			t.Errorf("asked %d times in five minutes", s.watches)
+		}
+	})
+}
+
+// eventless says at once that it tells no events, after the beginning.
+type eventless struct{ *namesScene }
+
+func (e eventless) Watch(_ context.Context, tell func(string)) error {
+	e.watches++
+	tell("")
+	return errors.New("403 Forbidden")
 }
 
 // Only what differs is written, and only of this host.
