@@ -34,7 +34,9 @@ type Attachments interface {
 // What one daemon does not list may be another's, because any daemon may be
 // behind the plugin's socket, and any behind the address that is asked. So the
 // daemon that lists a network is noted with it, and only that one is believed
-// when it lists it no more.
+// when it lists it no more. Records of versions that noted no daemon are no use
+// for that: where none is noted, and the daemon lists some of the networks, it is
+// believed about the others, once, unless a container holds a link.
 type Forgotten struct {
 	// Node is this host's name.
 	Node string
@@ -48,6 +50,9 @@ type Forgotten struct {
 	Docker Docker
 	Store  Attachments
 	Logger *slog.Logger
+	// unnoted are the Docker networks that the daemon did not list when none had
+	// a daemon noted. Only Run uses it.
+	unnoted map[string]bool
 }
 
 // Run looks again and again until ctx ends.
@@ -114,6 +119,9 @@ func (f *Forgotten) look(ctx context.Context, wait *patience, now time.Time) {
 func (f *Forgotten) settle(ctx context.Context, state State, daemon string, known map[string]bool, wait *patience, now time.Time) {
 	wait.begin()
 	defer wait.end()
+	if missing := unnoted(state.View.Snapshot, f.Node, known); len(missing) > 0 {
+		f.unnoted = missing
+	}
 	var problems []Problem
 	for a := range state.View.Snapshot.Attachments() {
 		if a.Node != f.Node {
@@ -128,7 +136,7 @@ func (f *Forgotten) settle(ctx context.Context, state State, daemon string, know
 		if over, _ := wait.over(a.DockerNetwork, now); !over {
 			continue
 		}
-		if doubt := doubtful(a, daemon, state.InUse); doubt != "" {
+		if doubt := doubtful(a, daemon, f.unnoted[a.DockerNetwork], state.InUse[a.Network]); doubt != "" {
 			problems = append(problems, Problem{Object: networkObject(state.View.Snapshot, a.Network), Reason: doubt})
 			continue
 		}
@@ -146,17 +154,39 @@ func (f *Forgotten) attempt(what string, a overlay.Attachment, err error) {
 	f.Logger.Info(what, "network", a.Network, "docker_network", a.DockerNetwork)
 }
 
+// unnoted returns the node's Docker networks that are not known, where others are
+// and none of them all has a daemon noted.
+func unnoted(s *overlay.Snapshot, node string, known map[string]bool) map[string]bool {
+	missing, listed := map[string]bool{}, false
+	for a := range s.Attachments() {
+		switch {
+		case a.Node != node:
+		case a.Daemon != "":
+			return nil
+		case known[a.DockerNetwork]:
+			listed = true
+		default:
+			missing[a.DockerNetwork] = true
+		}
+	}
+	if !listed {
+		return nil
+	}
+	return missing
+}
+
 // doubtful is why a network is not detached though the daemon does not list it;
-// empty where it is forgotten beyond doubt.
-func doubtful(a overlay.Attachment, daemon string, inUse map[string]bool) string {
+// empty where it is forgotten beyond doubt. old says that its record is from
+// before daemons were noted.
+func doubtful(a overlay.Attachment, daemon string, old, inUse bool) string {
 	const remedy = "set --docker to the daemon that uses this plugin socket; where that daemon is gone for good, take the host out with ovsnet uninstall and start its agent again"
 	id := overlay.ShortID(a.DockerNetwork)
 	switch {
-	case a.Daemon == "":
+	case a.Daemon == "" && !old:
 		return fmt.Sprintf("the Docker daemon at --docker does not list its Docker network %s, and no daemon was ever seen to; %s", id, remedy)
-	case a.Daemon != daemon:
+	case a.Daemon != "" && a.Daemon != daemon:
 		return fmt.Sprintf("its Docker network %s is of Docker daemon %s, and the one at --docker is %s; %s", id, a.Daemon, daemon, remedy)
-	case inUse[a.Network]:
+	case inUse:
 		return fmt.Sprintf("Docker does not list its Docker network %s, and a container still holds a link of it; restart the container", id)
 	}
 	return ""

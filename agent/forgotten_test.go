@@ -132,6 +132,30 @@ func TestOnlyANetworksOwnDaemonForgets(t *testing.T) {
 	}
 }
 
+// After an upgrade from a version that noted no daemons, what Docker removed meanwhile goes; what comes later does not.
+func TestNetworksFromBeforeDaemonsWereNoted(t *testing.T) {
+	for name, test := range map[string]struct {
+		listed []string
+		want   []string
+		told   int
+	}{
+		"the daemon lists another": {[]string{"listed"}, []string{"gone"}, 2},
+		"it lists none":            {nil, nil, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			state := State{InUse: map[string]bool{"net of used": true}, View: View{Snapshot: usesOf(on("h1", "listed", ""), on("h1", "gone", ""), on("h1", "used", ""), on("h2", "far", "E"))}}
+			l := newLooker(&state, test.listed...)
+			l.after(t, 0)
+			state.View.Snapshot = usesOf(on("h1", "listed", l.docker.noted["listed"]), on("h1", "gone", ""), on("h1", "used", ""), on("h1", "later", ""))
+			l.after(t, time.Second)
+			l.after(t, 2*time.Minute, test.want...)
+			if len(l.told) != test.told {
+				t.Errorf("told %v, want %d problems", l.told, test.told)
+			}
+		})
+	}
+}
+
 // The daemon that lists a network is noted with it, also when it is another than before.
 func TestTheDaemonOfANetworkIsNoted(t *testing.T) {
 	state := State{View: View{Snapshot: usesOf(on("h1", "new", ""), on("h1", "known", "D"), on("h1", "moved", "E"), on("h1", "unlisted", ""), on("h2", "far", ""))}}
