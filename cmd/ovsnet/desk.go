@@ -127,13 +127,18 @@ func (d *desk) Status() agent.Status {
 	return agent.NewStatus(facts, state)
 }
 
-// Flows lists this host's flows with their reasons.
-func (d *desk) Flows(ctx context.Context, filter inspect.Filter) (iter.Seq[inspect.Line], error) {
+// bridge is this host's flows, as they are and as they should be.
+func (d *desk) bridge(ctx context.Context) (inspect.Bridge, error) {
 	loop, err := d.working()
 	if err != nil {
-		return nil, err
+		return inspect.Bridge{}, err
 	}
-	b, err := loop.Bridge(ctx)
+	return loop.Bridge(ctx)
+}
+
+// Flows lists this host's flows with their reasons.
+func (d *desk) Flows(ctx context.Context, filter inspect.Filter) (iter.Seq[inspect.Line], error) {
+	b, err := d.bridge(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -151,11 +156,7 @@ func (d *desk) Differences(ctx context.Context) (inspect.Report, error) {
 
 // Explain tells in sentences what flows do and why they are there.
 func (d *desk) Explain(ctx context.Context, q inspect.Question) (iter.Seq[inspect.Explanation], error) {
-	loop, err := d.working()
-	if err != nil {
-		return nil, err
-	}
-	b, err := loop.Bridge(ctx)
+	b, err := d.bridge(ctx)
 	if err != nil {
 		return nil, err
 	}
