@@ -34,6 +34,7 @@ func TestTrace(t *testing.T) {
 	leavesNothing(t, l, openCluster(t, l), func() {
 		t.Run("healthy", w.testHealthy)
 		t.Run("bad input", w.testBadInput)
+		t.Run("capture", w.testCapture)
 		t.Run("what may not be", w.testForbidden)
 		t.Run("faults on the sender's host", func(t *testing.T) { w.testFaults(t, h2, w.senderFaults()) })
 		t.Run("faults on the receiver's host", func(t *testing.T) { w.testFaults(t, h3, w.receiverFaults()) })
