@@ -107,14 +107,16 @@ func TestOpenVSwitchReturns(t *testing.T) {
 	})
 }
 
-// While etcd is away everything stays as it was; what changed meanwhile arrives when it is back.
+// While etcd is away everything stays as it was; what changed meanwhile arrives when it is back. The containers that come
+// and go do so on a host of their own: the userspace datapath reads all its routes again whenever a link of its host
+// comes or goes, and knows for a moment no way to its peers.
 func TestEtcdAway(t *testing.T) {
-	p := newPair(t, lab.Options{})
-	h := p.lab.Host(2)
+	p := newPair(t, lab.Options{Hosts: 3})
+	h, elsewhere := p.lab.Host(2), p.lab.Host(3)
 	var away atomic.Bool
 	d := openDoor(t, h, h, etcdAddress, away.Load)
 	restartAgent(t, h, lab.AgentOptions{Etcd: d.url()}, true)
-	gone := runContainer(t, p.lab.Host(1), "web", "gone")
+	gone := runContainer(t, elsewhere, "web", "gone")
 	p.two.waitReaches(t, gone.addr)
 	traffic := startTraffic(t, p.one, p.two)
 	before, monitor := agesOf(t, h), flowEvents(t, h)
@@ -127,7 +129,7 @@ func TestEtcdAway(t *testing.T) {
 	}
 	eventually(t, "the agent knows that etcd is away", connected(false))
 	gone.remove(t)
-	late := runContainer(t, p.lab.Host(1), "web", "late", "--ip", "10.10.0.200")
+	late := runContainer(t, elsewhere, "web", "late", "--ip", "10.10.0.200")
 	if p.two.reaches(t, late.addr) {
 		t.Error("a container that h2 cannot know is reached from there: the door lets answers through")
 	}
