@@ -25,8 +25,10 @@
 // A round has a scope. A remote endpoint's change touches flows only: no look
 // at links, no dump, one bundle with the change. Local changes add one netlink
 // dump and one read of the OVSDB cache. A full dump and diff happens at start,
-// when OVS came back, after a round that failed, where too many places are
-// hinted at, and on a slow timer.
+// when OVS came back, after a round that failed, and where too many places are
+// hinted at. On a slow timer one is made beside the rounds (audit.go), which no
+// change waits for and which takes at most a hundredth of a processor: what it
+// finds, and no bundle of ours explains, is a hint where a round has to look.
 //
 // # Others' hands
 //

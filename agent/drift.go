@@ -27,6 +27,9 @@ type drift struct {
 	counts       DriftCounts
 	watching     bool
 	audience     audience
+	// touched are the places that bundles of ours changed since an audit began; nil
+	// while there is none.
+	touched map[flows.Where]bool
 }
 
 // DriftCounts count since the agent's start.
@@ -99,10 +102,15 @@ func (d *drift) tell(e flows.Event) {
 		news = d.judge(e)
 	}
 	if news {
-		select {
-		case d.wakes <- struct{}{}:
-		default:
-		}
+		d.wake()
+	}
+}
+
+// wake makes the loop look at the hints.
+func (d *drift) wake() {
+	select {
+	case d.wakes <- struct{}{}:
+	default:
 	}
 }
 
@@ -296,7 +304,59 @@ func (d *drift) forget(now time.Time) {
 func (d *drift) note(change flows.Delta, before *overlay.Snapshot) uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.touched != nil {
+		for _, at := range placesOf(change) {
+			d.touched[at] = true
+		}
+	}
 	return d.ledger.note(change, before, d.now())
+}
+
+// auditBegins notes that all flows are being compared with what is applied now.
+func (d *drift) auditBegins() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.touched = map[flows.Where]bool{}
+}
+
+// auditEnds takes the places of ours and of others where the flows were not as
+// they should be, and returns how many of them no bundle of ours explains: there
+// the loop has to look.
+func (d *drift) auditEnds(ours, theirs []flows.Where) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	suspects := d.suspect(&d.ours, ours) + d.suspect(&d.theirs, theirs)
+	d.touched = nil
+	if suspects > 0 {
+		d.wake()
+	}
+	return suspects
+}
+
+func (d *drift) suspect(kind *hints, places []flows.Where) int {
+	suspects := 0
+	for _, at := range places {
+		if d.touched[at] {
+			continue
+		}
+		if suspects++; len(kind.places) >= maxHints {
+			kind.addAll()
+			continue
+		}
+		if _, told := kind.places[at]; !told {
+			kind.places[at] = hint{kind: flows.Missed}
+		}
+	}
+	return suspects
+}
+
+// auditFailed asks for a look at all flows in a round.
+func (d *drift) auditFailed() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.touched = nil
+	d.ours.addAll()
+	d.wake()
 }
 
 // withdraw strikes a bundle that was not applied.

@@ -39,6 +39,9 @@ func (l *Loop) reachFlows(ctx context.Context, r *round) error {
 	if r.scope.look.asked() {
 		l.drift.looked(r.scope.look, began)
 	}
+	if r.scope.audit && !r.scope.full {
+		l.orderAudit()
+	}
 	return nil
 }
 

@@ -27,7 +27,7 @@ type Config struct {
 	// endpoint, is left alone before it is cleaned up.
 	Grace time.Duration
 	// FullEvery is how often all flows are dumped and compared although nothing
-	// hints at a difference.
+	// hints at a difference; more seldom where that takes more than a hundredth of it.
 	FullEvery time.Duration
 	// RemoveForeign says that flows on our bridge that are not ours are removed
 	// once they were reported.
@@ -77,6 +77,7 @@ type Loop struct {
 	releasing []overlay.Endpoint
 	releases  *chore[[]overlay.Endpoint]
 	readying  *chore[[]netip.Addr]
+	audits    audits
 	todo      scope
 	// repairs are orders to compare all flows now and to leave no foreign one.
 	repairs chan struct{}
@@ -95,8 +96,8 @@ const maxLate = 3
 type scope struct {
 	// ports asks for a look at bridge, tunnel, links and OVS ports.
 	ports bool
-	// full asks for a dump of all flows besides.
-	full bool
+	// full asks for a dump of all flows besides, audit for one beside the rounds.
+	full, audit bool
 	// evict asks for foreign flows to be removed, which is for a full round.
 	evict bool
 	// look is where the flow monitor hints at changes that are not ours.
@@ -116,6 +117,7 @@ func NewLoop(cfg Config, parts Parts) *Loop {
 	}
 	l.releases = newChore(releaseTimeout, l.release)
 	l.readying = newChore(readyTimeout, l.ready)
+	l.audits.chore = newChore(cfg.RoundTimeout<<maxLate, l.audit)
 	return l
 }
 
@@ -127,6 +129,7 @@ func (l *Loop) Run(ctx context.Context) {
 	beside.Go(func() { l.watchSwitch(ctx, gone) })
 	beside.Go(func() { l.releases.run(ctx) })
 	beside.Go(func() { l.readying.run(ctx) })
+	beside.Go(func() { l.audits.run(ctx) })
 	defer beside.Wait()
 	full := time.NewTicker(l.cfg.FullEvery)
 	defer full.Stop()
@@ -152,7 +155,7 @@ func (l *Loop) Run(ctx context.Context) {
 			l.todo.full, l.compared = true, false
 		case <-l.drift.wakes:
 		case <-full.C:
-			l.todo.full = true
+			l.todo.ports, l.todo.audit = true, true
 		case <-l.repairs:
 			l.todo.full, l.todo.evict = true, true
 		case <-again.C:

@@ -31,7 +31,12 @@ func newScene(t *testing.T) *scene {
 
 func newSceneOn(t *testing.T, h *fakeHost) *scene {
 	t.Helper()
-	loop := NewLoop(config(), h.parts())
+	return newSceneWith(t, h, config())
+}
+
+func newSceneWith(t *testing.T, h *fakeHost, cfg Config) *scene {
+	t.Helper()
+	loop := NewLoop(cfg, h.parts())
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); loop.Run(ctx) }()
@@ -163,6 +168,12 @@ func (s *scene) quiet() {
 // installed compares the fake's table with a compile from scratch.
 func (s *scene) installed() {
 	s.Helper()
+	s.installedBeside()
+}
+
+// installedBeside is installed where these are there, too.
+func (s *scene) installedBeside(others ...flows.Installed) {
+	s.Helper()
 	s.eventually("flows as compiled", func(state State) bool {
 		if state.Applied == nil || state.Err != nil {
 			return false
@@ -170,7 +181,7 @@ func (s *scene) installed() {
 		want := flows.Compile(s.edit.Snapshot(), flows.Host{Node: "h1", Tunnel: 1, Ports: state.Ports}, s.loop.cfg.Route)
 		s.host.mu.Lock()
 		defer s.host.mu.Unlock()
-		return len(want) == len(s.host.table) && !slices.ContainsFunc(want, func(f flows.Flow) bool {
+		return len(want)+len(others) == len(s.host.table) && !slices.ContainsFunc(want, func(f flows.Flow) bool {
 			got, ok := s.host.table[f.Key]
 			return !ok || got.Actions != f.Actions
 		})

@@ -17,7 +17,7 @@ const readyTimeout = 10 * time.Second
 // one and now and then.
 func (l *Loop) readyPeers(r *round) {
 	peers := peersOf(l.applied, l.local, l.cfg.Node, l.cfg.Route)
-	if !r.scope.full && slices.Equal(peers, l.peers) {
+	if !r.scope.full && !r.scope.audit && slices.Equal(peers, l.peers) {
 		return
 	}
 	l.peers = peers

@@ -100,6 +100,25 @@ func (c *Compiler) Flows() iter.Seq[Flow] {
 	}
 }
 
+// Claimed yields the flows of every object as of the last Update, in no order,
+// and of a key that several claim each of theirs. Unlike Flows it may be read
+// beside later Updates, by another goroutine.
+func (c *Compiler) Claimed() iter.Seq[Flow] {
+	in := c.last
+	return func(yield func(Flow) bool) {
+		if in == nil {
+			return
+		}
+		for unit := range in.units() {
+			for _, f := range unit {
+				if !yield(f) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // Update takes the newest input and returns how the desired flows changed. It
 // makes the flows of the objects that changed from the old and the new input
 // and compares those; all others it does not look at.

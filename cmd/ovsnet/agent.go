@@ -28,7 +28,7 @@ func agentCommand() *cli.Command {
 		&cli.BoolFlag{Name: "new-cluster", Usage: "for one start: join the cluster that etcd holds now, though this host remembers another; flows of the old one go", EnvVars: env("NEW_CLUSTER")},
 		&cli.DurationFlag{Name: "alive-ttl", Usage: "how long after its last sign of life this host counts as alive", EnvVars: env("ALIVE_TTL"), Value: 10 * time.Second},
 		&cli.DurationFlag{Name: "grace", Usage: "how long an endpoint that Docker seems to have forgotten is kept", EnvVars: env("GRACE"), Value: time.Minute},
-		&cli.DurationFlag{Name: "full-every", Usage: "how often all flows are compared though nothing hints at a difference", EnvVars: env("FULL_EVERY"), Value: time.Minute},
+		&cli.DurationFlag{Name: "full-every", Usage: "how often all flows are compared though nothing hints at a difference, at the most", EnvVars: env("FULL_EVERY"), Value: time.Minute},
 		&cli.StringFlag{Name: "foreign-flows", Usage: "what becomes of flows on the bridge that are not ovsnet's, once they are reported: `WHAT` is keep or remove", EnvVars: env("FOREIGN_FLOWS"), Value: "keep"},
 		&cli.StringFlag{Name: "log-level", Usage: "`LEVEL`: debug, info, warn or error", EnvVars: env("LOG_LEVEL"), Value: "info"},
 		&cli.StringFlag{Name: "log-format", Usage: "`FORMAT`: text or json", EnvVars: env("LOG_FORMAT"), Value: "text"},
