@@ -33,20 +33,17 @@ type Explanation struct {
 
 // explain tells one pair in sentences.
 func (b Bridge) explain(p pair) Explanation {
-	e := Explanation{Line: b.line(p), Flow: p.flow().String(), Standing: standing(p)}
+	e := Explanation{Line: b.line(p), Flow: p.flow().String(), Does: b.sentence(p.flow()), Standing: standing(p)}
 	if p.has != nil {
 		e.Flow = written(*p.has)
 		if p.has.Unread != nil {
 			e.Does = fmt.Sprintf("Not understood at column %d: %s.", p.has.Unread.Column, p.has.Unread.Cause)
-			e.Why, e.Without = "it is not ovsnet's, so only who made it knows.", "what ovsnet's own flows say would hold."
-			return e
 		}
 	}
-	e.Does = b.sentence(p.flow())
 	switch p.state() {
 	case Foreign:
 		e.Why, e.Without = "it is not ovsnet's, so only who made it knows.", "what ovsnet's own flows say would hold."
-		if shadowed := b.shadow(p); shadowed != "" {
+		if shadowed := strings.TrimPrefix(b.shadow(p), p.unread()); shadowed != "" {
 			e.Without = "what ovsnet's own flows say would hold: " + strings.TrimPrefix(shadowed, "; ") + "."
 		}
 	case Vanishing:
@@ -166,9 +163,6 @@ func WriteExplanations(w io.Writer, list iter.Seq2[Explanation, error], style St
 }
 
 func (e Explanation) title() string {
-	if e.Match == unknownMatch {
-		return e.Reason
-	}
 	return fmt.Sprintf("%d %s, priority %d: %s", e.Table, e.TableName, e.Priority, e.Reason)
 }
 

@@ -3,6 +3,7 @@ package inspect
 import (
 	"fmt"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/ovsnet/ovsnet/flows"
@@ -39,9 +40,6 @@ type Line struct {
 	Drops bool `json:"drops"`
 }
 
-// unknownMatch stands for a match that could not be read.
-const unknownMatch = "?"
-
 // Lines yields the host's flows, narrowed by the filter; a filter that names what
 // is not there is refused.
 func (b Bridge) Lines(f Filter) (iter.Seq[Line], error) {
@@ -72,7 +70,11 @@ func (b Bridge) line(p pair) Line {
 		line.Packets, line.Bytes = p.has.Packets, p.has.Bytes
 		line.Age, line.Idle = seconds(p.has.Duration), seconds(p.has.Idle)
 		if p.has.Unread != nil {
-			line.Match, line.Actions, line.Drops = unknownMatch, p.has.String(), false
+			_, line.Actions, _ = strings.Cut(p.has.Unread.Text, "actions=")
+			line.Drops = false
+			if p.has.Raw != "" {
+				line.Match = p.has.Raw
+			}
 		}
 	}
 	return line

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"slices"
@@ -58,17 +59,13 @@ type pair struct {
 	want *flows.Flow
 }
 
-// pairs yields the flows in the order in which people read them; foreign flows
-// that could not be read come last.
+// pairs yields the flows in the order in which people read them. What could not
+// be read stands with its table and priority, where only its actions are not
+// understood with the flow that it takes the place of.
 func (b Bridge) pairs() iter.Seq[pair] {
 	desired := b.desired()
 	installed := slices.Clone(b.Installed)
-	slices.SortStableFunc(installed, func(x, y flows.Installed) int {
-		if unread := (x.Unread != nil) != (y.Unread != nil); unread {
-			return map[bool]int{true: 1, false: -1}[x.Unread != nil]
-		}
-		return flows.Compare(x.Flow, y.Flow)
-	})
+	slices.SortStableFunc(installed, place)
 	return func(yield func(pair) bool) {
 		for i, j := 0, 0; i < len(installed) || j < len(desired); {
 			var p pair
@@ -78,10 +75,8 @@ func (b Bridge) pairs() iter.Seq[pair] {
 				order = 1
 			case j == len(desired):
 				order = -1
-			case installed[i].Unread != nil:
-				order = 1
 			default:
-				order = flows.Compare(installed[i].Flow, desired[j])
+				order = place(installed[i], flows.Installed{Flow: desired[j]})
 			}
 			if order <= 0 {
 				p.has, i = &installed[i], i+1
@@ -94,6 +89,12 @@ func (b Bridge) pairs() iter.Seq[pair] {
 			}
 		}
 	}
+}
+
+// place orders flows as flows.Compare does, those whose match is not understood
+// after the others of their priority.
+func place(a, b flows.Installed) int {
+	return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.Raw, b.Raw), a.Match.Compare(b.Match))
 }
 
 func (p pair) state() State {
@@ -113,7 +114,10 @@ func (p pair) state() State {
 // alterations names what of an installed flow is not as desired.
 func (p pair) alterations() []string {
 	var list []string
-	if p.has.Actions != p.want.Actions {
+	switch {
+	case p.has.Unread != nil:
+		list = append(list, "actions, not understood: "+p.has.Unread.Cause)
+	case p.has.Actions != p.want.Actions:
 		list = append(list, "actions")
 	}
 	if p.has.Cookie != p.want.Cookie {
@@ -153,7 +157,7 @@ func (b Bridge) reason(p pair) string {
 	case Altered:
 		return "altered (" + strings.Join(p.alterations(), ", ") + "): " + flows.Reason(*p.want, b.Snapshot)
 	case Vanishing:
-		return "no longer wanted: " + p.why().Rule.Meaning()
+		return "no longer wanted: " + p.why().Rule.Meaning() + p.unread()
 	case Foreign:
 		return "not ovsnet's" + b.shadow(p)
 	}
@@ -162,8 +166,8 @@ func (b Bridge) reason(p pair) string {
 
 // shadow says which desired flows a foreign one takes packets from.
 func (b Bridge) shadow(p pair) string {
-	if p.has.Unread != nil {
-		return ", and not understood: " + p.has.Unread.Cause
+	if p.has.Raw != "" {
+		return p.unread()
 	}
 	first, more := "", 0
 	for i := range b.desired() {
@@ -177,11 +181,19 @@ func (b Bridge) shadow(p pair) string {
 	}
 	switch more {
 	case 0:
-		return ""
+		return p.unread()
 	case 1:
-		return "; it takes packets from: " + first
+		return p.unread() + "; it takes packets from: " + first
 	}
-	return fmt.Sprintf("; it takes packets from: %s, and from %d more", first, more-1)
+	return p.unread() + fmt.Sprintf("; it takes packets from: %s, and from %d more", first, more-1)
+}
+
+// unread says what of an installed flow is not understood.
+func (p pair) unread() string {
+	if p.has.Unread == nil {
+		return ""
+	}
+	return ", and not understood: " + p.has.Unread.Cause
 }
 
 // overlap reports whether some packet meets both matches, as far as single

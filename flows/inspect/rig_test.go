@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,13 +107,16 @@ func broken(t *testing.T) Bridge {
 		}
 		b.Installed = append(b.Installed, f)
 	}
-	unread := "cookie=0x9, duration=1.5s, table=0, n_packets=1, n_bytes=1, idle_age=1, priority=7,ct_state=+new actions=ct(commit)"
-	_, err := flows.ParseLine(unread)
-	syntax, ok := err.(*flows.SyntaxError)
-	if !ok {
-		t.Fatalf("%s is understood", unread)
+	dump := `cookie=0x9, duration=1.5s, table=0, n_packets=1, n_bytes=1, idle_age=1, priority=7,ct_state=+new actions=ct(commit)
+cookie=0x6f76161234567890, duration=2s, table=20, n_packets=3, n_bytes=4, idle_age=1, priority=50,ct_state=+est actions=drop
+cookie=0x6f76051234567890, duration=2s, table=10, n_packets=3, n_bytes=4, idle_age=1, priority=100,tun_id=0x1000 actions=conjunction(1,1/2)
+`
+	unread, err := flows.ParseDump(strings.NewReader(dump))
+	if err != nil {
+		t.Fatal(err)
 	}
-	b.Installed = append(b.Installed, flows.Installed{Flow: flows.Flow{Cookie: 9}, Unread: syntax})
+	b.Installed = slices.DeleteFunc(b.Installed, func(f flows.Installed) bool { return f.Key == unread[2].Key })
+	b.Installed = append(b.Installed, unread...)
 	return b
 }
 

@@ -61,9 +61,6 @@ func WriteLines(w io.Writer, lines iter.Seq2[Line, error], style Style) error {
 }
 
 func (s Style) title(l Line) string {
-	if l.Match == unknownMatch {
-		return "Not understood"
-	}
 	return fmt.Sprintf("%d %s: %s", l.Table, l.TableName, l.Table.Meaning())
 }
 
@@ -89,7 +86,7 @@ func (s Style) row(l Line) string {
 		text += fmt.Sprintf("%-9s  %-18s  ", l.State, l.Cookie)
 	}
 	text += l.Reason
-	if l.State == Foreign && !s.Wide && l.Match != unknownMatch {
+	if l.State == Foreign && !s.Wide {
 		text += ": " + l.matched() + " actions=" + l.Actions
 	}
 	if s.Wide {
