@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"time"
 
@@ -48,7 +49,8 @@ func (l *Loop) Differences(ctx context.Context) (inspect.Report, error) {
 }
 
 // look dumps the flows between two states that desire the same; the channel
-// closes at the next state.
+// closes at the next state. It changes nothing, not even OVSDB's next_cfg, as a
+// Ping would.
 func (l *Loop) look(ctx context.Context) (inspect.Bridge, <-chan struct{}, error) {
 	for n := 1; ; n++ {
 		before, changed := l.board.look()
@@ -57,9 +59,9 @@ func (l *Loop) look(ctx context.Context) (inspect.Bridge, <-chan struct{}, error
 			refusal.Err = before.Held
 			return inspect.Bridge{}, nil, refusal
 		}
-		installed, err := l.dump(ctx)
+		installed, err := l.parts.Flows.Dump(ctx)
 		if err != nil {
-			return inspect.Bridge{}, nil, err
+			return inspect.Bridge{}, nil, fmt.Errorf("dump flows: %w", err)
 		}
 		after, _ := l.board.look()
 		if n < looks && (before.Applied != after.Applied || before.Observed.Tunnel != after.Observed.Tunnel || !maps.Equal(before.Ports, after.Ports)) {
@@ -67,15 +69,15 @@ func (l *Loop) look(ctx context.Context) (inspect.Bridge, <-chan struct{}, error
 		}
 		host := flows.Host{Node: l.cfg.Node, Tunnel: before.Observed.Tunnel, Ports: before.Ports}
 		b := inspect.NewBridge(before.Applied, host, l.cfg.Route, installed)
-		b.PortNames = portNames(before)
+		b.PortNames = before.Observed.PortNames()
 		return b, changed, nil
 	}
 }
 
-// portNames are the OpenFlow numbers of our ports by name.
-func portNames(s State) map[string]uint32 {
-	names := map[string]uint32{tunnel.PortName: s.Observed.Tunnel}
-	for _, p := range s.Observed.Ports {
+// PortNames are the OpenFlow numbers of our ports by name.
+func (o Observation) PortNames() map[string]uint32 {
+	names := map[string]uint32{tunnel.PortName: o.Tunnel}
+	for _, p := range o.Ports {
 		names[p.Name] = p.OFPort
 	}
 	return names

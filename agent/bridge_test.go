@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +16,61 @@ func TestNothingIsComparedBeforeTheFirstSnapshot(t *testing.T) {
 	s := newScene(t)
 	if _, err := s.loop.Differences(t.Context()); !overlay.IsKind(err, overlay.Unavailable) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Whoever looks changes nothing, not even OVSDB's next_cfg, as a ping does.
+func TestLookingPingsNobody(t *testing.T) {
+	s := newScene(t)
+	s.settle()
+	pings := func() (n int) {
+		s.host.mu.Lock()
+		defer s.host.mu.Unlock()
+		for _, what := range s.host.asked {
+			if what == "ping" {
+				n++
+			}
+		}
+		return n
+	}
+	before := pings()
+	_, err := s.loop.Bridge(t.Context())
+	if _, other := s.loop.Differences(t.Context()); err != nil || other != nil || pings() != before {
+		t.Errorf("pinged %d times, errors %v, %v", pings()-before, err, other)
+	}
+}
+
+// What an agent would answer about flows an onlooker answers in the same words.
+func TestAnOnlookerAnswersAsTheAgent(t *testing.T) {
+	s := newScene(t)
+	s.settle()
+	own := NewInspector(Onlooker{Look: s.loop.Bridge})
+	want, err := s.loop.Differences(t.Context())
+	if got, other := own.Differences(t.Context()); err != nil || other != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("differences %+v, want %+v; errors %v, %v", got, want, other, err)
+	}
+	lines := 0
+	for line, err := range own.Flows(t.Context(), inspect.Filter{Table: "Forward"}) {
+		if lines++; err != nil || line.TableName != "Forward" {
+			t.Errorf("line %+v, error %v", line, err)
+		}
+	}
+	told := 0
+	for e, err := range own.Explain(t.Context(), inspect.Question{Dump: "cookie=0x5, table=60, priority=3 actions=drop"}) {
+		if told++; err != nil || e.State != inspect.Foreign {
+			t.Errorf("explanation %+v, error %v", e, err)
+		}
+	}
+	if lines == 0 || told != 1 {
+		t.Errorf("%d lines, %d explanations", lines, told)
+	}
+	if _, err := own.Status(t.Context()); !overlay.IsKind(err, overlay.Unavailable) {
+		t.Errorf("status: error %v", err)
+	}
+	for _, err := range own.Flows(t.Context(), inspect.Filter{Table: "none"}) {
+		if !overlay.IsKind(err, overlay.Missing) {
+			t.Errorf("an unknown table: error %v", err)
+		}
 	}
 }
 

@@ -8,9 +8,9 @@ import (
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
-// localPatience is how long this host's agent may take to answer before the host
+// LocalPatience is how long this host's agent may take to answer before the host
 // is read without it.
-const localPatience = 4 * time.Second
+const LocalPatience = 4 * time.Second
 
 // Hosts asks about packets on any host: it is the journey.Hosts of a command
 // line. This host is asked through its agent, or read where the agent is away,
@@ -34,7 +34,7 @@ type Hosts struct {
 // Settle finds out this host's name from its agent; where that does not answer, it
 // keeps the one that it has, and the agent is not waited for again.
 func (h *Hosts) Settle(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, localPatience)
+	ctx, cancel := context.WithTimeout(ctx, LocalPatience)
 	defer cancel()
 	status, err := h.Agent.Status(ctx)
 	if err != nil {
@@ -57,7 +57,7 @@ func (h *Hosts) Pass(ctx context.Context, node string, q journey.Question) (jour
 	if node != h.Here {
 		return h.try(ctx, node, h.Remote(node), h.Patience, q)
 	}
-	p, silent := h.try(ctx, node, h.Agent, localPatience, q)
+	p, silent := h.try(ctx, node, h.Agent, LocalPatience, q)
 	if ctx.Err() != nil || h.silent[node] == nil {
 		return p, silent
 	}

@@ -31,7 +31,7 @@ func listFlowsCommand() *cli.Command {
 		Description: `Flows that are not as they should be say so: missing, altered, no longer
 wanted, or not ovsnet's. Filters add up. -o wide shows match, actions, cookie
 and state as well; for a pager that does not wrap: ovsnet flows ls | less -S`,
-		Flags: append(inspectFlags(), outputFlag(),
+		Flags: append(lookFlags(), outputFlag(),
 			&cli.StringFlag{Name: "network", Usage: "only flows of this `NETWORK` (name or ID)"},
 			&cli.StringFlag{Name: "endpoint", Usage: "only flows of this `ENDPOINT` (container name, ID, IP or MAC address)"},
 			&cli.StringFlag{Name: "table", Usage: "only flows of this `TABLE` (name or number)"},
@@ -39,7 +39,7 @@ and state as well; for a pager that does not wrap: ovsnet flows ls | less -S`,
 			&cli.IntFlag{Name: "active", Usage: "only flows that a packet hit in the last `SECONDS`"},
 			&cli.BoolFlag{Name: "dropped", Usage: "only flows that dropped packets"},
 		),
-		Action: withInspector(listFlows),
+		Action: inspecting(agentOrHost, listFlows),
 	}
 }
 

@@ -26,7 +26,7 @@ func diffFlowsCommand() *cli.Command {
 not; the line with # before them says what for. With --repair this host's
 agent makes the installed flows the desired ones, which also removes flows on
 its bridge that are not ovsnet's; it prints what it changed.`,
-		Flags: append(inspectFlags(), outputFlag(),
+		Flags: append(lookFlags(), outputFlag(),
 			&cli.BoolFlag{Name: "all", Usage: "ask every host of the cluster"},
 			&cli.BoolFlag{Name: "repair", Usage: "make them agree, on this host"},
 		),
@@ -44,7 +44,7 @@ func diffFlows(c *cli.Context) error {
 	if c.Bool("all") {
 		return withStore(diffAll)(c)
 	}
-	return withInspector(diffOne)(c)
+	return inspecting(agentOrHost, diffOne)(c)
 }
 
 // diffOne compares one host's flows, and where that is asked repairs them.

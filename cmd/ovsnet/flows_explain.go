@@ -31,7 +31,7 @@ on both hosts.
    ovs-ofctl dump-flows br-ovsnet | ovsnet flows explain
    ovsnet flows explain 0x6f762907177bb3f6
    ovsnet flows explain web-1 web-2`,
-		Flags: append(inspectFlags(), outputFlag(),
+		Flags: append(lookFlags(), outputFlag(),
 			&cli.StringFlag{Name: "file", Usage: "explain the lines in this `FILE`", TakesFile: true},
 			&cli.StringFlag{Name: "network", Usage: "`NETWORK` of FROM and TO, where their names are not enough"},
 		),
@@ -52,7 +52,7 @@ func explainFlows(c *cli.Context) error {
 			return err
 		}
 	}
-	return withInspectorArgs(func(ctx context.Context, c *cli.Context, i agent.Inspector) error {
+	return inspectingArgs(agentOrHost, func(ctx context.Context, c *cli.Context, i agent.Inspector) error {
 		return printExplanations(c, i.Explain(ctx, words.Question))
 	})(c)
 }

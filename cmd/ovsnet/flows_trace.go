@@ -4,26 +4,22 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/ovsnet/ovsnet/agent"
-	"github.com/ovsnet/ovsnet/flows"
 	"github.com/ovsnet/ovsnet/flows/inspect"
 	"github.com/ovsnet/ovsnet/flows/journey"
 	"github.com/ovsnet/ovsnet/flows/ofctl"
 	"github.com/ovsnet/ovsnet/overlay"
 	"github.com/ovsnet/ovsnet/ovsdb"
 	"github.com/ovsnet/ovsnet/store"
-	"github.com/ovsnet/ovsnet/tunnel"
 )
 
 func traceFlowsCommand() *cli.Command {
-	hostname, _ := os.Hostname()
-	flags := append(etcdFlags(), socketFlag(), outputFlag(),
+	flags := append(etcdFlags(), socketFlag(), outputFlag(), hereFlag(),
 		&cli.StringFlag{Name: "network", Usage: "look for FROM and TO in this `NETWORK` only"},
 		&cli.StringFlag{Name: "proto", Usage: "`PROTOCOL` of the packet: " + strings.Join(journey.Protos(), ", "), DefaultText: "icmp, or tcp with --dport"},
 		&cli.UintFlag{Name: "dport", Usage: "destination `PORT` of tcp and udp", DefaultText: "80"},
@@ -32,7 +28,6 @@ func traceFlowsCommand() *cli.Command {
 		&cli.StringFlag{Name: "from-ip", Usage: "`ADDRESS` that the packet says it is from, instead of FROM's"},
 		&cli.StringFlag{Name: "from-mac", Usage: "MAC `ADDRESS` that the packet says it is from, instead of FROM's"},
 		&cli.DurationFlag{Name: "timeout", Usage: "how long another host's agent may take to answer, 1s to 10s", Value: 5 * time.Second},
-		&cli.StringFlag{Name: "here", Usage: "`NAME` of this host in the cluster, for when its agent is away", EnvVars: env("NODE"), Value: hostname},
 	)
 	return &cli.Command{
 		Name: "trace", Usage: "why does a packet not arrive: follow one from container to container, table by table, on every host",
@@ -86,7 +81,6 @@ func traceFlows(ctx context.Context, c *cli.Context, s *store.Store) error {
 	return judged(t.Verdict)
 }
 
-func routeOf(self overlay.Node) flows.Route { return tunnel.RouteFor(self) }
 
 // readWish turns flags into the packet that is asked about.
 func readWish(c *cli.Context) (journey.Wish, error) {
@@ -121,13 +115,8 @@ func tracedHosts(ctx context.Context, c *cli.Context, s *store.Store, snapshot *
 	}
 	hosts.Settle(ctx)
 	hosts.Read = func(ctx context.Context) (journey.Bridge, error) {
-		self, _ := snapshot.Node(hosts.Here)
-		sw := &bridge{ovs: db, name: c.String("bridge"), port: tunnel.PortSpec(self.VTEP(), tunnel.DefaultUDPPort)}
-		seen, err := sw.Observe(ctx)
-		if err != nil {
-			return journey.Bridge{}, err
-		}
-		return seen.Bridge(snapshot, hosts.Here, routeOf(self)), nil
+		seen, err := observeHere(ctx, c, snapshot, db, hosts.Here)
+		return seen.Bridge(snapshot, hosts.Here, routeOf(self(snapshot, hosts.Here))), err
 	}
 	return hosts
 }

@@ -32,34 +32,60 @@ func (r remote) Carry(ctx context.Context, kind string, arguments []byte) (io.Re
 	return io.NopCloser(bytes.NewReader(answer)), nil
 }
 
-// inspectorOf asks the agent of a host, over its socket where that is this host.
+// inspectorOf asks the agent of a host, over its socket where that is this host. Where
+// that one is away, a command with lookFlags reads the host without it.
 func inspectorOf(ctx context.Context, c *cli.Context, s *store.Store, node string) agent.Inspector {
 	client := agent.NewClient(c.String("socket"))
-	if here, err := client.Status(ctx); err == nil && here.Node == node {
+	here, err := statusHere(ctx, client)
+	switch {
+	case err == nil && here.Node == node:
 		return client.Inspector
+	case err != nil && node == c.String("here"):
+		return withoutAgent(c, err)
 	}
 	return agent.NewInspector(remote{store: s, node: node})
 }
 
-// withInspector runs a command that asks this host's agent, or that of the host
-// which --node names, within queryTimeout; args name its arguments.
-func withInspector(do func(ctx context.Context, c *cli.Context, i agent.Inspector) error, args ...string) cli.ActionFunc {
+// statusHere asks this host's agent how it stands, which takes it no time.
+func statusHere(ctx context.Context, client *agent.Client) (agent.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, agent.LocalPatience)
+	defer cancel()
+	return client.Status(ctx)
+}
+
+// theAgent asks this host's agent.
+func theAgent(_ context.Context, c *cli.Context) agent.Inspector {
+	return agent.NewClient(c.String("socket")).Inspector
+}
+
+// agentOrHost asks this host's agent, or reads the host where that is away.
+func agentOrHost(ctx context.Context, c *cli.Context) agent.Inspector {
+	client := agent.NewClient(c.String("socket"))
+	if _, err := statusHere(ctx, client); err != nil {
+		return withoutAgent(c, err)
+	}
+	return client.Inspector
+}
+
+// inspecting runs a command that asks this host, or the one that --node names, within
+// queryTimeout; args name its arguments.
+func inspecting(here func(context.Context, *cli.Context) agent.Inspector, do func(ctx context.Context, c *cli.Context, i agent.Inspector) error, args ...string) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		if err := exactArgs(c, args...); err != nil {
 			return err
 		}
-		return withInspectorArgs(do)(c)
+		return inspectingArgs(here, do)(c)
 	}
 }
 
-// withInspectorArgs is withInspector for a command that reads its arguments itself.
-func withInspectorArgs(do func(ctx context.Context, c *cli.Context, i agent.Inspector) error) cli.ActionFunc {
+// inspectingArgs is inspecting for a command that reads its arguments itself.
+func inspectingArgs(here func(context.Context, *cli.Context) agent.Inspector, do func(ctx context.Context, c *cli.Context, i agent.Inspector) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		ctx, cancel := context.WithTimeout(c.Context, queryTimeout)
 		defer cancel()
 		node := c.String("node")
 		if node == "" {
-			return do(ctx, c, agent.NewClient(c.String("socket")).Inspector)
+			return do(ctx, c, here(ctx, c))
 		}
 		s, err := openStore(c)
 		if err != nil {

@@ -14,7 +14,7 @@ import (
 func statusCommand() *cli.Command {
 	return &cli.Command{
 		Name: "status", Usage: "how an agent stands; exit status 0 when containers can join",
-		Flags: append(inspectFlags(), outputFlag()), Action: withInspector(showStatus),
+		Flags: append(inspectFlags(), outputFlag()), Action: inspecting(theAgent, showStatus),
 	}
 }
 

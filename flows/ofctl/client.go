@@ -25,6 +25,9 @@ type Config struct {
 	// RunDir is the directory of ovs-vswitchd's sockets; empty for the default
 	// that Open vSwitch was built with.
 	RunDir string
+	// Silence is how long ovs-vswitchd may say nothing while it is asked for flows,
+	// which tells one that hangs from one with many of them; 0 for five seconds.
+	Silence time.Duration
 	// Logger gets what was run, at debug level; nil discards it.
 	Logger *slog.Logger
 }
@@ -37,6 +40,9 @@ type Client struct{ cfg Config }
 func New(cfg Config) *Client {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Silence == 0 {
+		cfg.Silence = maxQuestion
 	}
 	return &Client{cfg: cfg}
 }

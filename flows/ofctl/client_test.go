@@ -276,3 +276,14 @@ func TestCallsEndInTime(t *testing.T) {
 		}
 	}
 }
+
+// An ovs-vswitchd that hangs is said to be away, and not waited for as if it had many flows.
+func TestSilence(t *testing.T) {
+	s := newSwitch(t)
+	s.freeze()
+	began := time.Now()
+	_, err := ofctl.New(ofctl.Config{Bridge: bridge, RunDir: s.dir, Silence: 100 * time.Millisecond}).Dump(call(t))
+	if took := time.Since(began); !overlay.IsKind(err, overlay.Unavailable) || took > 5*time.Second {
+		t.Errorf("error %v after %s", err, took)
+	}
+}

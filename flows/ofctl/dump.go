@@ -26,6 +26,10 @@ func (c *Client) read(ctx context.Context, question []byte) ([]flows.Installed, 
 	in, reader := bufio.NewReaderSize(conn, 1<<16), openflow.NewFlowReader()
 	list := []flows.Installed{}
 	for more := true; more; {
+		_ = conn.SetReadDeadline(time.Now().Add(c.cfg.Silence))
+		if ctx.Err() != nil {
+			return nil, ctx.Err() // it ended before that deadline was set, which outlasts it
+		}
 		reply, err := openflow.ReadReply(in)
 		if err != nil {
 			return nil, fmt.Errorf("the connection ended: %w", err)
