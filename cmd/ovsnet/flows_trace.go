@@ -27,6 +27,7 @@ func traceFlowsCommand() *cli.Command {
 		&cli.BoolFlag{Name: "ipv6", Usage: "IPv6, where both have IPv4 as well"},
 		&cli.StringFlag{Name: "from-ip", Usage: "`ADDRESS` that the packet says it is from, instead of FROM's"},
 		&cli.StringFlag{Name: "from-mac", Usage: "MAC `ADDRESS` that the packet says it is from, instead of FROM's"},
+		&cli.StringFlag{Name: "to-mac", Usage: "MAC `ADDRESS` that the packet goes to, instead of TO's"},
 		&cli.DurationFlag{Name: "timeout", Usage: "how long another host's agent may take to answer, 1s to 10s", Value: 5 * time.Second},
 	)
 	return &cli.Command{
@@ -81,7 +82,6 @@ func traceFlows(ctx context.Context, c *cli.Context, s *store.Store) error {
 	return judged(t.Verdict)
 }
 
-
 // readWish turns flags into the packet that is asked about.
 func readWish(c *cli.Context) (journey.Wish, error) {
 	wish := journey.Wish{Proto: c.String("proto"), IPv6: c.Bool("ipv6")}
@@ -98,9 +98,13 @@ func readWish(c *cli.Context) (journey.Wish, error) {
 		}
 		wish.SrcAddr = wish.SrcAddr.Unmap()
 	}
-	if text := c.String("from-mac"); text != "" {
-		if wish.SrcMAC, err = overlay.ParseMAC(text); err != nil {
-			return wish, overlay.Refuse(overlay.Invalid, "--from-mac "+text, "write it as in 02:42:0a:00:00:09", "not a MAC address")
+	for name, mac := range map[string]*overlay.MAC{"from-mac": &wish.SrcMAC, "to-mac": &wish.DstMAC} {
+		text := c.String(name)
+		if text == "" {
+			continue
+		}
+		if *mac, err = overlay.ParseMAC(text); err != nil || *mac == (overlay.MAC{}) {
+			return wish, overlay.Refuse(overlay.Invalid, fmt.Sprintf("--%s %s", name, text), "write it as in 02:42:0a:00:00:09", "not a MAC address that a packet has")
 		}
 	}
 	return wish, nil

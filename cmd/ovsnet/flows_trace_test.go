@@ -20,7 +20,7 @@ func TestTraceRefusesBadInput(t *testing.T) {
 	for line, said := range map[string]string{
 		"web-1": "takes 2 argument(s)", "web-1 web-2 web-3": "got 3", "web-1 web-2 --dport 0": "no such port", "web-1 web-2 --sport 65536": "no such port",
 		"web-1 web-2 --dport x": "--help", "web-1 web-2 --from-ip web": "not an IP address", "web-1 web-2 --from-mac 1": "not a MAC address", "web-1 web-2 -o xml": "unknown format",
-		"web-1 web-2 --timeout 0s": "use 1s to 10s", "web-1 web-2 --timeout 1m": "use 1s to 10s",
+		"web-1 web-2 --to-mac 00:00:00:00:00:00": "--to-mac 00:00:00:00:00:00: not a MAC address", "web-1 web-2 --timeout 0s": "use 1s to 10s", "web-1 web-2 --timeout 1m": "use 1s to 10s",
 	} {
 		var errs bytes.Buffer
 		status := run(t.Context(), append([]string{"ovsnet", "flows", "trace"}, strings.Fields(line)...), io.Discard, &errs)

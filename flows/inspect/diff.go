@@ -16,6 +16,9 @@ type Report struct {
 	// Installed and Desired are the numbers of flows.
 	Installed int `json:"installed"`
 	Desired   int `json:"desired"`
+	// Note says what keeps the desired flows from being all that the cluster's
+	// records ask for; usually empty.
+	Note string `json:"note,omitempty"`
 	// Differences are in the order of flows; empty where they agree.
 	Differences []Difference `json:"differences"`
 }
@@ -41,6 +44,9 @@ type Difference struct {
 // Diff compares the host's flows.
 func (b Bridge) Diff() Report {
 	r := Report{Node: b.Host.Node, Differences: []Difference{}}
+	if b.Host.Tunnel == 0 {
+		r.Note = b.Host.Node + " has no tunnel port, so no flow should lead to or from another host; see ovsnet status"
+	}
 	for p := range b.pairs() {
 		if p.has != nil {
 			r.Installed++
@@ -81,6 +87,9 @@ func (r Report) WriteUnified(w io.Writer, style Style) error {
 	out := bufio.NewWriter(w)
 	_, _ = fmt.Fprintln(out, style.paint(bold, fmt.Sprintf("--- installed on %s: %d flows", r.Node, r.Installed)))
 	_, _ = fmt.Fprintln(out, style.paint(bold, fmt.Sprintf("+++ desired on %s: %d flows", r.Node, r.Desired)))
+	if r.Note != "" {
+		_, _ = fmt.Fprintln(out, "# "+r.Note)
+	}
 	for _, d := range r.Differences {
 		_, _ = fmt.Fprintln(out, "# "+d.Reason)
 		_, _ = fmt.Fprintln(out, style.paint(dim, fmt.Sprintf("@@ -%s +%s @@ %d %s", span(d.At, d.Installed), span(d.To, d.Desired), d.Table, d.TableName)))

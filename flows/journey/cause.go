@@ -132,7 +132,7 @@ func (b Bridge) unreached(e overlay.Endpoint) string {
 	_, reached := b.route(record)
 	switch {
 	case e.Node == b.Host.Node && b.Host.Ports[e.ID].OFPort == 0:
-		return fmt.Sprintf("%s has no port on the bridge there", b.endpoint(e))
+		return fmt.Sprintf("%s has no port on the bridge there: its container is gone, or lost its link; the agent there releases what stays so", b.endpoint(e))
 	case e.Node != b.Host.Node && b.Host.Tunnel == 0:
 		return fmt.Sprintf("%s is on another host, and %s has no tunnel port", b.endpoint(e), b.Host.Node)
 	case e.Node != b.Host.Node && !known:

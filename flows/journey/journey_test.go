@@ -95,6 +95,12 @@ func stories() []story {
 			delete(h.bridge.Host.Ports, "web-2")
 			h.installed = flows.Compile(w.snapshot, h.bridge.Host, h.bridge.Route)
 		}, journey.Dropped, true, true, "web-2 (10.10.0.3) in web, on h2 has no port on the bridge there"},
+		{"narrow-underlay", "web-1", "web-2", journey.Wish{}, func(t *testing.T, w *world) { w.narrow(t, "web", 1450, "h2", 1350) },
+			journey.Delivered, true, true, "on h2: the underlay carries packets of up to 1350 bytes, and network web has MTU 1450"},
+		{"narrow-elsewhere", "web-1", "web-4", journey.Wish{}, func(t *testing.T, w *world) { w.narrow(t, "web", 1450, "h2", 1350) },
+			journey.Delivered, true, true, "delivered to web-4 (10.10.0.5) in web, on h1"},
+		{"broadcast", "web-1", "web-2", journey.Wish{Proto: "udp", DstMAC: overlay.MAC{255, 255, 255, 255, 255, 255}}, nil, journey.Delivered, true, true, "delivered to web-2"},
+		{"unknown-mac", "web-1", "web-2", journey.Wish{DstMAC: overlay.MAC{2, 0x42, 10, 10, 0, 99}}, nil, journey.Dropped, true, true, "nobody has 02:42:0a:0a:00:63"},
 		{"receiver-silent", "web-1", "web-2", journey.Wish{}, func(_ *testing.T, w *world) { w.hosts["h2"].silent = errStopped },
 			journey.Delivered, true, false, "as far as is known, delivered to web-2"},
 		{"sender-silent", "web-2", "web-1", journey.Wish{}, func(_ *testing.T, w *world) { w.hosts["h2"].silent = errStopped },

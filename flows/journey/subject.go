@@ -18,6 +18,9 @@ type Wish struct {
 	// SrcMAC and SrcAddr are what the sender says that it is; zero for what it is.
 	SrcMAC  overlay.MAC
 	SrcAddr netip.Addr
+	// DstMAC is where the packet is sent instead of to the receiver's MAC address;
+	// then nothing asks for that first. Zero for the receiver's.
+	DstMAC overlay.MAC
 	// IPv6 asks for it where both have IPv4 as well.
 	IPv6 bool
 }
@@ -62,16 +65,22 @@ func Packets(from, to overlay.Endpoint, w Wish) ([]Packet, error) {
 	if !receiver.Addr.Is4() {
 		question.Frame = trace.NeighborSolicitation(sender, receiver.Addr)
 	}
+	packet := Packet{Purpose: PurposePacket}
 	switch w.Proto {
 	case "arp", "nd":
 		question.Purpose = PurposePacket
 		return []Packet{question}, nil
 	case "tcp":
-		return []Packet{question, {PurposePacket, trace.TCP(sender, receiver, w.SPort, w.DPort)}}, nil
+		packet.Frame = trace.TCP(sender, receiver, w.SPort, w.DPort)
 	case "udp":
-		return []Packet{question, {PurposePacket, trace.UDP(sender, receiver, w.SPort, w.DPort)}}, nil
+		packet.Frame = trace.UDP(sender, receiver, w.SPort, w.DPort)
+	default:
+		packet.Frame = trace.Echo(sender, receiver)
 	}
-	return []Packet{question, {PurposePacket, trace.Echo(sender, receiver)}}, nil
+	if w.DstMAC != (overlay.MAC{}) {
+		return []Packet{packet}, nil
+	}
+	return []Packet{question, packet}, nil
 }
 
 // check refuses what contradicts itself, and fills in the usual ports.
@@ -86,6 +95,9 @@ func (w *Wish) check() error {
 		}
 		return nil
 	case "icmp", "arp", "nd":
+		if w.DstMAC != (overlay.MAC{}) && w.Proto != "icmp" {
+			return overlay.Refuse(overlay.Invalid, "--proto "+w.Proto, "leave out the destination's MAC address", "the question itself goes to everybody")
+		}
 		if w.SPort != 0 || w.DPort != 0 {
 			return overlay.Refuse(overlay.Invalid, "--proto "+w.Proto, "leave out the ports, or use --proto tcp or udp", "it has no ports")
 		}
@@ -118,6 +130,9 @@ func (w Wish) stations(from, to overlay.Endpoint) (sender, receiver trace.Statio
 	}
 	if w.SrcMAC != (overlay.MAC{}) {
 		sender.MAC = w.SrcMAC
+	}
+	if w.DstMAC != (overlay.MAC{}) {
+		receiver.MAC = w.DstMAC
 	}
 	if w.SrcAddr.IsValid() {
 		if w.SrcAddr.Is6() != v6 {

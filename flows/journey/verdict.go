@@ -69,10 +69,32 @@ func (w Walker) verdict(walk Walk, from, to overlay.Endpoint, frame trace.Packet
 				from.Label(), networkName(w.Snapshot, from.Network), to.Label(), networkName(w.Snapshot, to.Network)))
 		}
 	}
+	if v.Good() && len(walk.Passages) > 1 {
+		w.narrow(&v, from, to)
+	}
 	if v.Good() && !v.Checked {
 		v.Text = "as far as is known, " + v.Text
 	}
 	return v
+}
+
+// narrow adds what the way carries that is less than what the network's packets
+// may be, by the records of both ends' hosts. What was traced is small.
+func (w Walker) narrow(v *Verdict, from, to overlay.Endpoint) {
+	network, known := w.Snapshot.Network(from.Network)
+	carried := network.MTU
+	for _, name := range []string{from.Node, to.Node} {
+		node, recorded := w.Snapshot.Node(name)
+		if !known || !recorded || node.MTU == 0 || node.MTU >= network.MTU {
+			continue
+		}
+		carried = min(carried, node.MTU)
+		v.Causes = append(v.Causes, fmt.Sprintf("on %s: the underlay carries packets of up to %d bytes, and network %s has MTU %d: larger ones are lost; raise the MTU of %s's underlay by %d",
+			name, node.MTU, network.Name, network.MTU, name, network.MTU-node.MTU))
+	}
+	if carried < network.MTU {
+		v.Text += fmt.Sprintf(", but no packet of more than %d bytes", carried)
+	}
 }
 
 func place(node, table string) string {

@@ -128,7 +128,22 @@ func (w *world) walker() journey.Walker {
 
 func (w *world) endpoint(name string) overlay.Endpoint { return w.snapshot.FindEndpoints(name)[0] }
 
-// drop removes the flow that begins with the key, and puts others in its place.
+// narrow gives a network an MTU, and a host an underlay that carries so much of it.
+func (w *world) narrow(t *testing.T, network string, mtu int, node string, carried int) {
+	t.Helper()
+	edit := w.snapshot.Edit()
+	n, _ := w.snapshot.Network(network)
+	h, _ := w.snapshot.Node(node)
+	n.MTU, h.MTU = mtu, carried
+	edit.SetNetwork(n)
+	edit.SetNode(h)
+	w.snapshot = edit.Snapshot()
+	for _, h := range w.hosts {
+		h.bridge.Snapshot = w.snapshot
+	}
+}
+
+// change removes the flow that begins with the key, and puts others in its place.
 func (w *world) change(t *testing.T, node, key string, instead ...string) {
 	t.Helper()
 	h, found := w.hosts[node], false
