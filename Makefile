@@ -56,6 +56,9 @@ lint: ## formatting, vet and the pinned linters of tools/go.mod
 	$(TOOL) staticcheck ./...
 	$(TOOL) errcheck -exclude tools/errcheck.txt ./...
 
+pages: deps build ## what labs print into docs/pipeline.md and docs/faults.md, written anew
+	go test -count=1 -run '^(TestInspect|TestTrace)$$' ./tests/e2e -update
+
 bench: deps build ## the benchmarks, with real Open vSwitch and Docker
 	go test -run '^$$' -bench . -benchmem -timeout 60m -p 1 ./...
 	go build -o bin/bench-control ./tests/bench/control
@@ -98,4 +101,4 @@ release: ## static binaries, tarballs, .deb packages and checksums in dist/
 clean: ## remove what the other targets built
 	rm -rf bin dist
 
-.PHONY: help build deps demo test test-kernel test-kernel-ci test-fast lint bench bench-control bench-datapath check-datapath bench-scale plots vagrant vagrant-validate release clean
+.PHONY: help build deps demo test test-kernel test-kernel-ci test-fast lint pages bench bench-control bench-datapath check-datapath bench-scale plots vagrant vagrant-validate release clean

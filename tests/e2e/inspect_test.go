@@ -16,9 +16,12 @@ func TestInspect(t *testing.T) {
 	l := up(t, lab.Options{})
 	h1, h2 := l.Host(1), l.Host(2)
 	createNetwork(t, l.Hosts(), "web", "--subnet", "10.80.0.0/24")
-	one, two := runContainer(t, h1, "web", "one", "--cap-add", "NET_ADMIN"), runContainer(t, h2, "web", "two")
+	one, near := runContainer(t, h1, "web", "one", "--cap-add", "NET_ADMIN"), runContainer(t, h1, "web", "near")
+	two := runContainer(t, h2, "web", "two")
 	one.waitReaches(t, two.addr)
+	near.waitReaches(t, two.addr)
 	leavesNothing(t, l, openCluster(t, l), func() {
+		t.Run("the page", func(t *testing.T) { testPipelinePage(t, h1, one, near, two) })
 		t.Run("flows ls", func(t *testing.T) { testFilters(t, one, two) })
 		t.Run("flows explain", func(t *testing.T) { testExplain(t, h1, two) })
 		t.Run("flows diff", func(t *testing.T) { testDiff(t, l, two) })

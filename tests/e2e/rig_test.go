@@ -177,10 +177,16 @@ func within(t *testing.T, patience time.Duration, what string, look func() (stat
 // query runs `ovsnet ARGS -o json` on the host and decodes what it prints.
 func query[T any](t *testing.T, h *lab.Host, args ...string) T {
 	t.Helper()
-	text := run(t, h, append(append([]string{"ovsnet"}, args...), "-o", "json")...)
+	return decoded[T](t, h, append(append([]string{"ovsnet"}, args...), "-o", "json")...)
+}
+
+// decoded runs argv on the host and decodes the JSON that it prints.
+func decoded[T any](t *testing.T, h *lab.Host, argv ...string) T {
+	t.Helper()
+	text := run(t, h, argv...)
 	var value T
 	if err := json.Unmarshal([]byte(text), &value); err != nil {
-		t.Fatalf("ovsnet %s answers no JSON of that form: %v\n%s", strings.Join(args, " "), err, text)
+		t.Fatalf("%s answers no JSON of that form: %v\n%s", strings.Join(argv, " "), err, text)
 	}
 	return value
 }
