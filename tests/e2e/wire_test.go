@@ -59,7 +59,7 @@ func (w traced) testCapture(t *testing.T) {
 		for line, words := range map[string][]string{
 			"":                          {"name a container"},
 			"nobody":                    {"no such endpoint"},
-			"two":                       {"it could be", "in web on h3", "in db on h2", "--network"},
+			"three":                     {"it could be", "in web on h1", "in db on h2", "--network"},
 			"two --network web":         {"it is on h3", "run ovsnet capture on h3"},
 			"one --node h3":             {"run ovsnet capture on that host"},
 			"one --count 1 no-such-way": {"tcpdump does not take it", "pcap-filter"},
