@@ -1,0 +1,183 @@
+package topology
+
+import (
+	"cmp"
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ovsnet/ovsnet/overlay"
+)
+
+// Facts are what a Map is made of.
+type Facts struct {
+	// Snapshot are the cluster's records.
+	Snapshot *overlay.Snapshot
+	// Alive are the hosts whose agents show a sign of life.
+	Alive map[string]bool
+	// Answers are those of the hosts that were asked.
+	Answers map[string]Answer
+	At      time.Time
+}
+
+// Answer is a host's report, or why there is none.
+type Answer struct {
+	Report Report
+	Err    error
+}
+
+// New makes the Map. What a report says of hosts that do not exist, or cannot be,
+// is left out.
+func New(f Facts) Map {
+	s := f.Snapshot
+	m := Map{At: f.At, Revision: s.Revision(), Hosts: []Host{}, Networks: []Network{}, Endpoints: []Endpoint{}}
+	counts := map[string]int{}
+	for id := range s.MemberNetworks() {
+		for e := range s.Endpoints(id) {
+			counts[e.Node]++
+			m.Endpoints = append(m.Endpoints, Endpoint{
+				ID: e.ID, Name: plain(e.Label()), Network: id, Node: e.Node, IPv4: e.IPv4, IPv6: e.IPv6, MAC: e.MAC.String(),
+			})
+		}
+	}
+	for n := range s.Nodes() {
+		h := Host{Name: n.Name, VTEPs: n.VTEPs, Region: plain(n.Region), Datapath: plain(n.Datapath), MTU: n.MTU, Version: plain(n.Version), Endpoints: counts[n.Name]}
+		h.State, h.Reasons = f.stateOf(n.Name)
+		m.Hosts = append(m.Hosts, h)
+	}
+	m.Networks = networks(s)
+	m.Tunnels, m.TunnelCount = tunnels(s, f.paths())
+	slices.SortFunc(m.Hosts, func(a, b Host) int { return natural(a.Name, b.Name) })
+	slices.SortFunc(m.Networks, func(a, b Network) int { return cmp.Or(natural(a.Name, b.Name), strings.Compare(a.ID, b.ID)) })
+	slices.SortFunc(m.Endpoints, func(a, b Endpoint) int {
+		return cmp.Or(natural(a.Name, b.Name), a.IPv4.Compare(b.IPv4), strings.Compare(a.ID, b.ID))
+	})
+	return m
+}
+
+func (f Facts) stateOf(node string) (State, []string) {
+	answer, asked := f.Answers[node]
+	switch {
+	case asked && answer.Err == nil && answer.Report.Ready:
+		return Ready, []string{}
+	case asked && answer.Err == nil:
+		return NotReady, plains(answer.Report.Reasons)
+	case !f.Alive[node]:
+		return Away, []string{}
+	case asked:
+		return Silent, plains([]string{answer.Err.Error()})
+	}
+	return Alive, []string{}
+}
+
+func networks(s *overlay.Snapshot) []Network {
+	list := []Network{}
+	for n := range s.Networks() {
+		row := Network{ID: n.ID, Name: plain(n.Name), VNI: n.VNI, MTU: n.MTU, Internal: n.Internal, Hosts: []string{}, Endpoints: s.EndpointCount(n.ID)}
+		for _, subnet := range n.Subnets {
+			row.Subnets = append(row.Subnets, subnet.Prefix)
+		}
+		for host := range s.MemberHosts(n.ID) {
+			row.Hosts = append(row.Hosts, host)
+		}
+		slices.SortFunc(row.Hosts, natural)
+		list = append(list, row)
+	}
+	return list
+}
+
+// direction is from one host to another.
+type direction struct{ from, to string }
+
+// paths are what was measured.
+func (f Facts) paths() map[direction]*Path {
+	measured := map[direction]*Path{}
+	for node, answer := range f.Answers {
+		if answer.Err != nil {
+			continue
+		}
+		for _, p := range answer.Report.Paths {
+			if _, known := f.Snapshot.Node(p.Peer); known && p.possible() {
+				p.Problem = plain(p.Problem)
+				measured[direction{node, p.Peer}] = &p
+			}
+		}
+	}
+	return measured
+}
+
+// possible reports whether the numbers of a path can be true.
+func (p Path) possible() bool {
+	for _, ms := range []float64{p.Mean, p.Min, p.Max} {
+		if ms < 0 || ms > float64(time.Hour/time.Millisecond) || math.IsNaN(ms) {
+			return false
+		}
+	}
+	return p.Sent >= 0 && p.Received >= 0 && p.Received <= p.Sent
+}
+
+// tunnels returns the pairs of hosts that share a network, at most MaxTunnels of
+// those that nobody measured, and how many there are.
+func tunnels(s *overlay.Snapshot, measured map[direction]*Path) ([]Tunnel, int) {
+	shared := map[direction][]string{}
+	for id := range s.MemberNetworks() {
+		name := overlay.ShortID(id)
+		if n, ok := s.Network(id); ok {
+			name = plain(n.Name)
+		}
+		var hosts []string
+		for host := range s.MemberHosts(id) {
+			if _, known := s.Node(host); known {
+				hosts = append(hosts, host)
+			}
+		}
+		slices.SortFunc(hosts, natural)
+		for i, a := range hosts {
+			for _, b := range hosts[i+1:] {
+				shared[direction{a, b}] = append(shared[direction{a, b}], name)
+			}
+		}
+	}
+	list := []Tunnel{}
+	for pair, names := range shared {
+		t := Tunnel{A: pair.from, B: pair.to, Networks: names, Forth: measured[pair], Back: measured[direction{pair.to, pair.from}]}
+		if len(shared) <= MaxTunnels || t.Forth != nil || t.Back != nil {
+			slices.SortFunc(t.Networks, natural)
+			list = append(list, t)
+		}
+	}
+	slices.SortFunc(list, func(x, y Tunnel) int { return cmp.Or(natural(x.A, y.A), natural(x.B, y.B)) })
+	return list, len(shared)
+}
+
+// Peers returns the hosts that the host has tunnels to and where it sends to
+// them, by route: at most most of them, beginning behind the host's own name so
+// that a cluster's hosts divide what is too much for one, and how many more there
+// are.
+func Peers(s *overlay.Snapshot, self string, route func(overlay.Node) (netip.Addr, bool), most int) ([]Path, int) {
+	var names []string
+	for id := range s.MemberNetworks() {
+		if !s.HasMember(id, self) {
+			continue
+		}
+		for host := range s.MemberHosts(id) {
+			if host != self {
+				names = append(names, host)
+			}
+		}
+	}
+	slices.SortFunc(names, natural)
+	names = slices.Compact(names)
+	behind, _ := slices.BinarySearchFunc(names, self, natural)
+	var list []Path
+	for _, name := range slices.Concat(names[behind:], names[:behind]) {
+		if peer, known := s.Node(name); known {
+			if address, ok := route(peer); ok {
+				list = append(list, Path{Peer: name, Address: address})
+			}
+		}
+	}
+	return list[:min(len(list), most)], max(len(list)-most, 0)
+}
