@@ -12,6 +12,7 @@ import (
 	"github.com/ovsnet/ovsnet/flows/inspect"
 	"github.com/ovsnet/ovsnet/flows/journey"
 	"github.com/ovsnet/ovsnet/overlay"
+	"github.com/ovsnet/ovsnet/topology"
 )
 
 // The kinds of inquiry. All of them only read, so that whoever may ask may ask
@@ -30,6 +31,10 @@ const (
 	AboutCounters = "counters"
 	// AboutPassage asks, with a journey.Question, for a journey.Passage.
 	AboutPassage = "passage"
+	// AboutReport asks for a topology.Report, for which the agent measures.
+	AboutReport = "report"
+	// AboutTraffic asks for the topology.Traffic of all endpoints on the host.
+	AboutTraffic = "traffic"
 )
 
 // Reporter is what inquiries are answered from.
@@ -46,6 +51,10 @@ type Reporter interface {
 	Counters(ctx context.Context, endpoint overlay.Endpoint) (Counters, error)
 	// Passage says what becomes of a packet on this host.
 	Passage(ctx context.Context, q journey.Question) (journey.Passage, error)
+	// Report says how the host stands, and what it measured towards its peers.
+	Report(ctx context.Context) (topology.Report, error)
+	// Traffic returns the counters of all endpoints on the host.
+	Traffic(ctx context.Context) (topology.Traffic, error)
 }
 
 // EndpointName names one endpoint by IDs.
@@ -73,6 +82,10 @@ func Answer(ctx context.Context, r Reporter, kind string, arguments []byte, to i
 		})
 	case AboutPassage:
 		return reply(to, arguments, func(q journey.Question) (journey.Passage, error) { return r.Passage(ctx, q) })
+	case AboutReport:
+		return reply(to, arguments, func(struct{}) (topology.Report, error) { return r.Report(ctx) })
+	case AboutTraffic:
+		return reply(to, arguments, func(struct{}) (topology.Traffic, error) { return r.Traffic(ctx) })
 	}
 	return overlay.Refuse(overlay.Invalid, fmt.Sprintf("inquiry %q", kind), "run the same release of ovsnet on every host", "this agent does not know it")
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ovsnet/ovsnet/flows/inspect"
 	"github.com/ovsnet/ovsnet/overlay"
+	"github.com/ovsnet/ovsnet/topology"
 )
 
 // Carrier takes an inquiry to an agent and brings its answer back.
@@ -50,6 +51,17 @@ func (i Inspector) Explain(ctx context.Context, q inspect.Question) iter.Seq2[in
 // Counters returns the traffic of an endpoint on the agent's host.
 func (i Inspector) Counters(ctx context.Context, e overlay.Endpoint) (Counters, error) {
 	return ask[Counters](ctx, i, AboutCounters, EndpointName{Network: e.Network, Endpoint: e.ID})
+}
+
+// Report says how the host stands, and what it measures towards its peers, which
+// takes up to two seconds.
+func (i Inspector) Report(ctx context.Context) (topology.Report, error) {
+	return ask[topology.Report](ctx, i, AboutReport, nil)
+}
+
+// Traffic returns the counters of all endpoints on the agent's host.
+func (i Inspector) Traffic(ctx context.Context) (topology.Traffic, error) {
+	return ask[topology.Traffic](ctx, i, AboutTraffic, nil)
 }
 
 // carry carries an inquiry there.

@@ -2,6 +2,9 @@ package docker
 
 import (
 	"context"
+	"fmt"
+
+	"github.com/vishvananda/netlink"
 
 	"github.com/ovsnet/ovsnet/overlay"
 )
@@ -30,8 +33,32 @@ func (l *HostLinks) Traffic(ctx context.Context, name string) (Traffic, error) {
 	if link == nil || link.Attrs().Statistics == nil {
 		return Traffic{}, overlay.Refuse(overlay.Missing, "link "+name, "is its container running on this host?", "not on this host")
 	}
-	s := link.Attrs().Statistics
+	return traffic(link.Attrs().Statistics), nil
+}
+
+// AllTraffic reads the counters of all of ovsnet's links, by the names of their
+// hosts' ends, in one look.
+func (l *HostLinks) AllTraffic(ctx context.Context) (map[string]Traffic, error) {
+	kernel, err := open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer kernel.Close()
+	all, err := complete(kernel.LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
+	}
+	found := map[string]Traffic{}
+	for _, link := range all {
+		if attrs := link.Attrs(); link.Type() == "veth" && isPortName(attrs.Name) && attrs.Statistics != nil {
+			found[attrs.Name] = traffic(attrs.Statistics)
+		}
+	}
+	return found, nil
+}
+
+func traffic(s *netlink.LinkStatistics) Traffic {
 	return Traffic{
 		FromPackets: s.RxPackets, FromBytes: s.RxBytes, ToPackets: s.TxPackets, ToBytes: s.TxBytes, Drops: s.RxDropped + s.TxDropped,
-	}, nil
+	}
 }

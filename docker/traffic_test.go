@@ -42,4 +42,8 @@ func TestTraffic(t *testing.T) {
 	if err != nil || after.FromPackets <= before.FromPackets || after.FromBytes < before.FromBytes+1000 || after.ToBytes != before.ToBytes {
 		t.Errorf("from %+v to %+v (%v)", before, after, err)
 	}
+	all, err := links.AllTraffic(t.Context())
+	if err != nil || len(all) != 1 || all[e.PortName()] != after {
+		t.Errorf("of all links: %+v (%v), not only %+v", all, err, after)
+	}
 }

@@ -44,7 +44,8 @@ const (
 type Host struct {
 	Name  string `json:"name"`
 	State State  `json:"state"`
-	// Reasons are why containers cannot join, or why there is no answer.
+	// Reasons are why containers cannot join, why there is no answer, or why nothing
+	// was measured.
 	Reasons []string `json:"reasons"`
 	// VTEPs are the tunnel addresses, the preferred one first.
 	VTEPs    []netip.Addr `json:"vteps"`

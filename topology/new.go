@@ -60,10 +60,15 @@ func New(f Facts) Map {
 func (f Facts) stateOf(node string) (State, []string) {
 	answer, asked := f.Answers[node]
 	switch {
-	case asked && answer.Err == nil && answer.Report.Ready:
-		return Ready, []string{}
 	case asked && answer.Err == nil:
-		return NotReady, plains(answer.Report.Reasons)
+		reasons := plains(answer.Report.Reasons)
+		if why := answer.Report.Unmeasured; why != "" {
+			reasons = append(reasons, "its tunnels are not measured: "+plain(why))
+		}
+		if answer.Report.Ready {
+			return Ready, reasons
+		}
+		return NotReady, reasons
 	case !f.Alive[node]:
 		return Away, []string{}
 	case asked:

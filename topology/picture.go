@@ -62,7 +62,9 @@ func (p *picture) add(e ...element) { p.elements = append(p.elements, e...) }
 func (p *picture) narrow() bool { return p.width < 700 }
 
 // networkClass gives a network its colour.
-func (p *picture) networkClass(id string) string { return fmt.Sprintf("n%d", p.numbers[id]%paletteSize) }
+func (p *picture) networkClass(id string) string {
+	return fmt.Sprintf("n%d", p.numbers[id]%paletteSize)
+}
 
 // legend says which colour is which network.
 func (p *picture) legend() {

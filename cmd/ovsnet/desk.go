@@ -6,18 +6,22 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/ovsnet/ovsnet/agent"
 	"github.com/ovsnet/ovsnet/docker"
 	"github.com/ovsnet/ovsnet/flows/inspect"
 	"github.com/ovsnet/ovsnet/flows/journey"
 	"github.com/ovsnet/ovsnet/overlay"
+	"github.com/ovsnet/ovsnet/topology"
+	"github.com/ovsnet/ovsnet/tunnel"
 )
 
 // desk answers the control socket and other hosts: it is the agent.Controller. What it knows
 // grows while the agent starts.
 type desk struct {
-	host *host
+	host   *host
+	survey *agent.Survey
 
 	mu       sync.Mutex
 	node     overlay.Node
@@ -29,7 +33,7 @@ type desk struct {
 }
 
 func newDesk(h *host) *desk {
-	return &desk{host: h, node: overlay.Node{Name: h.settings.node, Datapath: h.settings.datapath, Version: version},
+	return &desk{host: h, survey: agent.NewSurvey(tunnel.Echo), node: overlay.Node{Name: h.settings.node, Datapath: h.settings.datapath, Version: version},
 		problem: errNoVTEP}
 }
 
@@ -208,6 +212,61 @@ func (d *desk) Passage(ctx context.Context, q journey.Question) (journey.Passage
 		return journey.Passage{}, err
 	}
 	return loop.Passage(ctx, d.host.settings.bridge, d.host.table, q)
+}
+
+// Report says how this host stands, and what it measures towards its peers.
+func (d *desk) Report(ctx context.Context) (topology.Report, error) {
+	status := d.Status()
+	r := topology.Report{Ready: status.Ready, Reasons: status.Reasons, Paths: []topology.Path{}}
+	loop, err := d.working()
+	if err != nil {
+		r.Unmeasured = err.Error()
+		return r, nil
+	}
+	snapshot := loop.State().View.Snapshot
+	if snapshot == nil {
+		r.Unmeasured = "etcd has not answered yet"
+		return r, nil
+	}
+	paths, others, err := d.survey.Paths(ctx, d.self(), snapshot)
+	if ctx.Err() != nil {
+		return r, ctx.Err()
+	}
+	if err != nil {
+		r.Unmeasured = err.Error()
+	}
+	r.Paths, r.Others = append(r.Paths, paths...), others
+	return r, nil
+}
+
+// Traffic returns the counters of all endpoints on this host.
+func (d *desk) Traffic(ctx context.Context) (topology.Traffic, error) {
+	loop, err := d.working()
+	if err != nil {
+		return topology.Traffic{}, err
+	}
+	installed, err := d.host.table.Dump(ctx)
+	if err != nil {
+		return topology.Traffic{}, err
+	}
+	links, err := d.host.links.AllTraffic(ctx)
+	if err != nil {
+		return topology.Traffic{}, err
+	}
+	ports := loop.State().Ports
+	spoofed := agent.SpoofedByEndpoint(ports, installed)
+	t := topology.Traffic{Node: d.self().Name, At: time.Now(), Endpoints: []topology.EndpointTraffic{}}
+	for id, port := range ports {
+		l, there := links[overlay.Endpoint{ID: id}.PortName()]
+		if !there {
+			continue
+		}
+		t.Endpoints = append(t.Endpoints, topology.EndpointTraffic{
+			Network: port.Network, Endpoint: id, FromPackets: l.FromPackets, FromBytes: l.FromBytes,
+			ToPackets: l.ToPackets, ToBytes: l.ToBytes, Drops: l.Drops, Spoofed: spoofed[id],
+		})
+	}
+	return t, nil
 }
 
 // working returns the loop, or why there is none.

@@ -28,7 +28,7 @@ func traceFlowsCommand() *cli.Command {
 		&cli.StringFlag{Name: "from-ip", Usage: "`ADDRESS` that the packet says it is from, instead of FROM's"},
 		&cli.StringFlag{Name: "from-mac", Usage: "MAC `ADDRESS` that the packet says it is from, instead of FROM's"},
 		&cli.StringFlag{Name: "to-mac", Usage: "MAC `ADDRESS` that the packet goes to, instead of TO's"},
-		&cli.DurationFlag{Name: "timeout", Usage: "how long another host's agent may take to answer, 1s to 10s", Value: 5 * time.Second},
+		&cli.DurationFlag{Name: "timeout", Usage: "how long another host's agent may take to answer, 1s to 10s", Value: 5 * time.Second, Action: checkTimeout},
 	)
 	return &cli.Command{
 		Name: "trace", Usage: "why does a packet not arrive: follow one from container to container, table by table, on every host",
@@ -52,9 +52,6 @@ func traceFlows(ctx context.Context, c *cli.Context, s *store.Store) error {
 	if err := exactArgs(c, "FROM", "TO"); err != nil {
 		return err
 	}
-	if d := c.Duration("timeout"); d < time.Second || d > 10*time.Second {
-		return overlay.Refuse(overlay.Invalid, fmt.Sprintf("--timeout %s", d), "use 1s to 10s", "no agent is waited for so long, or so shortly")
-	}
 	wish, err := readWish(c)
 	if err != nil {
 		return err
@@ -69,10 +66,7 @@ func traceFlows(ctx context.Context, c *cli.Context, s *store.Store) error {
 			return err
 		}
 	}
-	db := ovsdb.Dial(ovsdb.Config{Endpoint: c.String("ovsdb")})
-	defer db.Close()
-	walker := journey.Walker{Snapshot: view.Snapshot, RouteOf: routeOf, Hosts: tracedHosts(ctx, c, s, view.Snapshot, db)}
-	t, err := walker.Trace(ctx, ends[0], ends[1], wish)
+	t, err := traceBetween(ctx, c, s, view.Snapshot, ends, wish)
 	if err != nil {
 		return err
 	}
@@ -80,6 +74,14 @@ func traceFlows(ctx context.Context, c *cli.Context, s *store.Store) error {
 		return err
 	}
 	return judged(t.Verdict)
+}
+
+// traceBetween follows what the first endpoint sends to the second.
+func traceBetween(ctx context.Context, c *cli.Context, s *store.Store, snapshot *overlay.Snapshot, ends [2]overlay.Endpoint, wish journey.Wish) (journey.Trace, error) {
+	db := ovsdb.Dial(ovsdb.Config{Endpoint: c.String("ovsdb")})
+	defer db.Close()
+	walker := journey.Walker{Snapshot: snapshot, RouteOf: routeOf, Hosts: tracedHosts(ctx, c, s, snapshot, db)}
+	return walker.Trace(ctx, ends[0], ends[1], wish)
 }
 
 // readWish turns flags into the packet that is asked about.

@@ -90,7 +90,7 @@ func newApp(out, errs io.Writer) *cli.App {
 		OnUsageError:         usageError,
 		Action:               noCommand,
 		Commands: []*cli.Command{
-			agentCommand(), statusCommand(), metricsCommand(), nodeCommand(), networkCommand(), endpointCommand(), flowsCommand(), captureCommand(),
+			agentCommand(), statusCommand(), metricsCommand(), nodeCommand(), networkCommand(), endpointCommand(), flowsCommand(), captureCommand(), topologyCommand(), uiCommand(),
 			certsCommand(), uninstallCommand(), completionCommand(), versionCommand(),
 		},
 	}

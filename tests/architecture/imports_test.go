@@ -27,8 +27,10 @@ func rooms() map[string][]string {
 		"store/embedded":       {"overlay", "store"},
 		"store/certs":          {"overlay"},
 		"docker":               {"overlay"},
-		"agent":                {"overlay", "flows", "flows/inspect", "flows/trace", "flows/journey", "tunnel"},
-		"cmd/ovsnet":           {"overlay", "flows", "flows/inspect", "flows/journey", "flows/ofctl", "tunnel", "dns", "ovsdb", "store", "store/embedded", "store/certs", "docker", "guard", "sockets", "agent", "capture"},
+		"topology":             {"overlay"},
+		"ui":                   {"overlay", "flows", "flows/journey", "topology"},
+		"agent":                {"overlay", "flows", "flows/inspect", "flows/trace", "flows/journey", "tunnel", "topology"},
+		"cmd/ovsnet":           {"overlay", "flows", "flows/inspect", "flows/journey", "flows/ofctl", "tunnel", "dns", "ovsdb", "store", "store/embedded", "store/certs", "docker", "guard", "sockets", "topology", "ui", "agent", "capture"},
 		"cmd/ovsnet-lab":       {"tests/lab", "tests/lab/machine", "tests/lab/image"},
 		"tests/lab":            {"tests/lab/machine", "tests/lab/image"},
 		"tests/lab/machine":    {},
@@ -84,7 +86,7 @@ func TestOverlayNeedsOnlyTheStandardLibrary(t *testing.T) {
 
 func TestDecisionsHaveNoEffects(t *testing.T) {
 	for _, p := range house(t) {
-		if !slices.Contains([]string{"flows", "flows/openflow", "overlay"}, p.path()) {
+		if !slices.Contains([]string{"flows", "flows/openflow", "overlay", "topology"}, p.path()) {
 			continue
 		}
 		for _, imported := range p.Imports {
