@@ -28,6 +28,7 @@ demo: deps build ## two hosts, one network, containers that talk across; then al
 	demo/run
 
 test: deps build ## everything: unit, golden, property, fuzz seeds, and end to end in the lab
+	@scripts/deps-browser
 	go test -count=1 -timeout 50m -p 1 ./...
 
 # The tests' programs are as they would be outside; only their time-outs know that the processor is emulated.
@@ -87,6 +88,10 @@ bench-scale: deps build ## how cost grows: one real agent beside a simulated fle
 plots: ## docs/plots and the tables of docs/performance.md, from docs/data
 	go run ./tests/bench/plots -docs docs
 
+pictures: deps build ## the screenshots in docs/pictures, from a lab
+	@scripts/deps-browser
+	OVSNET_PICTURES=$(CURDIR)/docs/pictures go test -count=1 -timeout 10m -run '^TestTopology$$/^in_a_browser$$' ./tests/e2e
+
 vagrant: build ## what the virtual machines of vagrant/ are given; then: cd vagrant && vagrant up
 	ARCHS=$$(dpkg --print-architecture) VERSION=$(VERSION) scripts/release
 	vagrant/prepare
@@ -101,4 +106,4 @@ release: ## static binaries, tarballs, .deb packages and checksums in dist/
 clean: ## remove what the other targets built
 	rm -rf bin dist
 
-.PHONY: help build deps demo test test-kernel test-kernel-ci test-fast lint pages bench bench-control bench-datapath check-datapath bench-scale plots vagrant vagrant-validate release clean
+.PHONY: help build deps demo test test-kernel test-kernel-ci test-fast lint pages pictures bench bench-control bench-datapath check-datapath bench-scale plots vagrant vagrant-validate release clean

@@ -115,7 +115,8 @@ func arc(t Tunnel, d string) element {
 // tag is a tunnel's label, in the middle of its line.
 func tag(t Tunnel, label string, x, y float64) element {
 	width := 18 + 7.2*float64(len(label))
-	return group("tunnel "+string(t.Health()), box("pill", x-width/2, y-10, width, 20, 10), text("label mid", x, y+4, label), title(t.words()))
+	return group("tunnel "+string(t.Health()), box("pill", x-width/2, y-10, width, 20, 10), text("label mid", x, y+4, label), title(t.words())).
+		with("data-a", t.A).with("data-b", t.B)
 }
 
 // card is a host with its containers by network, and its height.

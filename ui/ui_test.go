@@ -112,11 +112,15 @@ func TestTrace(t *testing.T) {
 	}
 	for name, bad := range map[string]func(*request){
 		"a form of another site": func(r *request) { r.header = map[string]string{"Content-Type": "text/plain"} },
-		"another origin":         func(r *request) { r.header = map[string]string{"Content-Type": "application/json", "Origin": "http://evil.example"} },
-		"another site":           func(r *request) { r.header = map[string]string{"Content-Type": "application/json", "Sec-Fetch-Site": "cross-site"} },
-		"unknown fields":         func(r *request) { r.body = `{"what":1}` },
-		"no JSON":                func(r *request) { r.body = "x" },
-		"too much":               func(r *request) { r.body = `{"proto":"` + strings.Repeat("x", 1<<20) + `"}` },
+		"another origin": func(r *request) {
+			r.header = map[string]string{"Content-Type": "application/json", "Origin": "http://evil.example"}
+		},
+		"another site": func(r *request) {
+			r.header = map[string]string{"Content-Type": "application/json", "Sec-Fetch-Site": "cross-site"}
+		},
+		"unknown fields": func(r *request) { r.body = `{"what":1}` },
+		"no JSON":        func(r *request) { r.body = "x" },
+		"too much":       func(r *request) { r.body = `{"proto":"` + strings.Repeat("x", 1<<20) + `"}` },
 	} {
 		ask := asks
 		bad(&ask)

@@ -10,6 +10,7 @@ const state = {
   map: data.map,
   token: "",
   ends: [], // the sender's key, then the receiver's
+  way: new Set(), // the tunnels that the trace led through, as "a b"
   rates: new Map(), // by endpoint's key: packets and bytes per second
   counts: new Map(), // by host: the last traffic that was told
   names: new Map(), // networks by ID
@@ -75,6 +76,9 @@ function mark() {
   for (const e of document.querySelectorAll("[data-endpoint]")) {
     e.classList.toggle("picked", state.ends.includes(keyOf(e.dataset.network, e.dataset.endpoint)));
   }
+  for (const e of document.querySelectorAll("[data-a]")) {
+    e.classList.toggle("way", state.way.has(e.dataset.a + " " + e.dataset.b) || state.way.has(e.dataset.b + " " + e.dataset.a));
+  }
   if (!served) return;
   ["from", "to"].forEach((id, i) => {
     const end = endpoint(state.ends[i]);
@@ -98,6 +102,7 @@ function label(e) {
 // pick chooses a container; with the second one the packet is followed.
 function pick(key) {
   if (!served) return;
+  state.way.clear();
   if (state.ends.includes(key)) state.ends = state.ends.filter((k) => k !== key);
   else state.ends = state.ends.length < 2 ? [...state.ends, key] : [key];
   mark();
@@ -201,14 +206,13 @@ function showRates() {
   }
 }
 
-// The host that serves is asked each time; of the others one at a time, in turn, so that a page costs etcd little.
+// The host that serves is asked each time, of the others two, in turn: a page costs etcd little.
 let turn = 0;
 async function countAll() {
   if (document.hidden || !state.map) return;
   const others = state.map.hosts.filter((h) => h.name !== data.here && h.endpoints > 0 && h.state !== "away" && h.state !== "silent").map((h) => h.name);
-  const asked = [data.here];
-  if (others.length > 0) asked.push(others[turn++ % others.length]);
-  await Promise.all(asked.filter(Boolean).map(async (name) => {
+  const asked = new Set([data.here, others[turn++ % others.length], others[turn++ % others.length]].filter(Boolean));
+  await Promise.all([...asked].map(async (name) => {
     try {
       count(await (await ask("traffic?host=" + encodeURIComponent(name))).json());
     } catch (error) {
@@ -249,16 +253,21 @@ function draw(told) {
   for (const cause of v.causes) verdict.append(make("p", "bad", "cause: " + cause));
   verdict.append(make("p", "soft", v.checked ? (v.agreed ? "ovsnet's evaluation of the desired flows and Open vSwitch's of the installed ones agree on every host"
     : "desired and installed flows disagree") : "not all of it could be checked: a host or its Open vSwitch did not answer"));
+  state.way = new Set(told.walks.flatMap((w) => w.passages.slice(1).map((p, i) => w.passages[i].node + " " + p.node)));
+  mark();
   $("answer").replaceChildren(verdict, ...told.walks.map(walk).reverse());
   verdict.scrollIntoView({ block: "start", behavior: "auto" });
 }
 
 // walk shows one packet's way, and lets it be gone through step by step.
 function walk(w) {
-  const steps = [];
+  const steps = [], tunnels = [];
   const hosts = make("div", "hosts");
   w.passages.forEach((p, i) => {
-    if (i > 0) hosts.append(between(w.passages[i - 1]));
+    if (i > 0) {
+      tunnels.push({ box: between(w.passages[i - 1]), after: steps.length });
+      hosts.append(tunnels[tunnels.length - 1].box);
+    }
     hosts.append(passage(p, w, steps, i === w.passages.length - 1));
   });
   const back = make("button", "", "‹ back"), on = make("button", "", "next ›"), where = make("span", "soft");
@@ -269,6 +278,7 @@ function walk(w) {
       s.box.classList.toggle("lit", i < now || now === steps.length);
       s.box.classList.toggle("now", i === now - 1 && now < steps.length);
     });
+    tunnels.forEach((t) => t.box.classList.toggle("lit", t.after <= now));
     where.textContent = now === steps.length ? steps.length + " steps" : "step " + now + " of " + steps.length + (now > 0 ? ": " + steps[now - 1].words : "");
     back.disabled = now === 0;
   };
@@ -283,8 +293,8 @@ function walk(w) {
 // between is the tunnel from one host to the next.
 function between(p) {
   const exit = exitsOf(p).find((e) => e.tunnel);
-  const words = exit ? [make("strong", "", "tunnel"), make("span", "", "VNI " + exit.tunnel.vni), make("span", "mono", exit.tunnel.dst)] : [make("strong", "", "tunnel")];
-  return make("div", "between lit", ...words);
+  const words = exit ? [make("strong", "", "tunnel"), make("span", "", "VNI " + exit.tunnel.vni), make("span", "mono", exit.tunnel.src + " → " + exit.tunnel.dst)] : [make("strong", "", "tunnel")];
+  return make("div", "between", ...words);
 }
 
 const wayOf = (p) => p.installed || p.desired;
@@ -338,7 +348,7 @@ $("search").addEventListener("submit", (event) => event.preventDefault());
 $("proto").addEventListener("change", () => { $("dport-label").hidden = !["tcp", "udp"].includes($("proto").value); });
 $("question").addEventListener("submit", (event) => { event.preventDefault(); trace(); });
 $("swap").addEventListener("click", () => { state.ends.reverse(); mark(); trace(); });
-$("clear").addEventListener("click", () => { state.ends = []; mark(); $("answer").replaceChildren(); });
+$("clear").addEventListener("click", () => { state.ends = []; state.way.clear(); mark(); $("answer").replaceChildren(); });
 
 function begin() {
   $("door").hidden = true;

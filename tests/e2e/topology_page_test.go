@@ -1,0 +1,82 @@
+//go:build !emulated
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// testBrowser looks at the page with a real browser: it shows the cluster, counts, and a click on two containers draws
+// the trace. The screenshots of docs/pictures are taken here (make pictures).
+func (c charted) testBrowser(t *testing.T) {
+	url := c.serve(t, "--listen", "127.0.0.1:0")
+	b := openBrowser(t, c.h1)
+	b.open(url, 1280, "light")
+	b.shows("three hosts", `document.querySelectorAll("#wide .host").length === 3`)
+	b.shows("measured tunnels", `document.querySelectorAll("#wide .tunnel .label").length === 3 && !document.querySelector("#wide .unmeasured .label")`)
+	t.Run("counts", func(t *testing.T) {
+		inBackground(t, c.h1, "docker", "exec", "web-1", "ping", "-q", "-i", "0.05", c.far.addr)
+		b.shows("what containers send", `[...document.querySelectorAll("#rows .sends")].some((e) => /[kM]bit/.test(e.textContent))
+			&& document.querySelectorAll("#wide .chip.busy").length === 2`)
+		b.picture("topology.png", 1280, "#wide svg")
+	})
+	t.Run("traces", func(t *testing.T) {
+		b.window(1280, 900)
+		b.click(c.chip("web-1"))
+		b.click(c.chip("web-2"))
+		b.shows("the verdict", `document.querySelector("#answer .verdict")?.innerText.includes("delivered to web-2")`)
+		for _, word := range []string{"60 Forward", "through the tunnel to web-2", "10 TunnelIn", "VNI", "set_field", "agree on every host"} {
+			b.shows(word, fmt.Sprintf(`document.querySelector("#answer").innerText.includes(%q)`, word))
+		}
+		b.click(".steps-nav button:last-of-type")
+		b.shows("the first step", `document.querySelectorAll("#answer .table.now").length === 1`)
+		for range 4 {
+			b.click(".steps-nav button:last-of-type")
+		}
+		b.click(".steps-nav button:first-of-type")
+		b.shows("the fourth step, and the tunnel in the picture", `document.querySelector(".steps-nav").innerText.includes("step 4 of 7: h1, Forward")
+			&& document.querySelector("#wide .way[data-a=h1][data-b=h2]") !== null`)
+		b.picture("trace.png", 1280, "#answer .walk")
+	})
+	t.Run("narrow and dark", func(t *testing.T) {
+		b.open(url, 480, "dark")
+		b.shows("the narrow picture", `document.querySelectorAll("#narrow .host").length === 3 && document.querySelector("#wide").offsetParent === null`)
+		b.shows("no sideways scrolling", `document.documentElement.scrollWidth <= 480`)
+		b.picture("narrow-dark.png", 480, "#narrow svg")
+	})
+	b.behaved(url)
+	t.Run("a dropped packet", func(t *testing.T) {
+		b.open(url, 1280, "dark")
+		b.shows("three hosts", `document.querySelectorAll("#wide .host").length === 3`)
+		b.click(c.chip("web-1"))
+		b.click(c.chip("db-2"))
+		b.shows("why", `/no|drop/i.test(document.querySelector("#answer .verdict.no")?.innerText || "")`)
+		b.picture("dropped-dark.png", 1280, "#answer .walk")
+	})
+	t.Run("token", func(t *testing.T) {
+		guarded := c.serve(t, "--listen", "192.0.2.1:0")
+		origin, token, _ := strings.Cut(guarded, "#token=")
+		b.open(origin, 1280, "light")
+		b.shows("that it wants a token", `!document.querySelector("#door").hidden && document.querySelectorAll(".host").length === 0`)
+		b.events = nil // which say that it was refused
+		b.open("about:blank", 1280, "light")
+		b.open(guarded, 1280, "light")
+		b.shows("three hosts", `document.querySelectorAll("#wide .host").length === 3 && !location.href.includes("token")`)
+		b.behaved(origin)
+		if len(token) < 20 {
+			t.Errorf("token %q", token)
+		}
+	})
+	t.Run("a page of one file", func(t *testing.T) {
+		file := t.TempDir() + "/page.html"
+		if err := os.WriteFile(file, []byte(run(t, c.h1, "ovsnet", "topology", "-o", "html")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		b.open("file://"+file, 1280, "light")
+		b.shows("three hosts and a list", `document.querySelectorAll("#wide .host").length === 3 && document.querySelectorAll("#rows tr").length === 5`)
+		b.behaved("file://" + file)
+	})
+}
