@@ -50,6 +50,7 @@ func listFlows(ctx context.Context, c *cli.Context, i agent.Inspector) error {
 	lines := i.Flows(ctx, inspect.Filter{
 		Network: c.String("network"), Endpoint: c.String("endpoint"), Table: c.String("table"), Rule: c.String("rule"),
 		Active: c.Int("active"), Dropped: c.Bool("dropped"),
+		Brief: c.String("output") == "text",
 	})
 	if c.String("output") == "json" {
 		return printStream(c.App.Writer, lines)

@@ -19,6 +19,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -30,7 +31,15 @@ import (
 // version is set by the linker in released builds.
 var version = "dev"
 
+// commandGC is how much garbage a command may leave beside what it uses, in percent,
+// unless GOGC says otherwise: it ends soon, and until then somebody waits. The agent
+// sets its own.
+const commandGC = 400
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(commandGC)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// An agent takes its time to end; a second signal ends it at once.
 	context.AfterFunc(ctx, stop)

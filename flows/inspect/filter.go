@@ -26,6 +26,9 @@ type Filter struct {
 	Active int `json:"active,omitempty"`
 	// Dropped asks for flows that dropped packets.
 	Dropped bool `json:"dropped,omitempty"`
+	// Brief leaves out, of flows that are as they should be, what a list for people
+	// does not show (see Line), which is most of it. It does not narrow.
+	Brief bool `json:"brief,omitempty"`
 }
 
 // narrow is a Filter whose names were looked up.

@@ -241,6 +241,29 @@ func TestEveryRuleIsListed(t *testing.T) {
 	}
 }
 
+// A brief list looks the same to people, and leaves out the rest of what is as it should be.
+func TestBriefLines(t *testing.T) {
+	b := broken(t)
+	var text [2]strings.Builder
+	for i, f := range []Filter{{}, {Brief: true}} {
+		lines, err := b.Lines(f)
+		if err == nil {
+			err = WriteLines(&text[i], sure(lines), Style{})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range lines {
+			if f.Brief && (line.State == Installed) != (line.Cookie == "") {
+				t.Errorf("line %+v", line)
+			}
+		}
+	}
+	if diff := cmp.Diff(text[0].String(), text[1].String()); diff != "" {
+		t.Errorf("brief lines look another way (-all +brief):\n%s", diff)
+	}
+}
+
 func BenchmarkLines(b *testing.B) {
 	benchmark(b, func(x Bridge) error {
 		lines, err := x.Lines(Filter{})

@@ -49,32 +49,43 @@ func (b Bridge) Lines(f Filter) (iter.Seq[Line], error) {
 	}
 	return func(yield func(Line) bool) {
 		for p := range b.pairs() {
-			if narrow.takes(p) && !yield(b.line(p)) {
+			if !narrow.takes(p) {
+				continue
+			}
+			if f.Brief && p.state() == Installed {
+				if !yield(b.brief(p)) {
+					return
+				}
+			} else if !yield(b.line(p)) {
 				return
 			}
 		}
 	}, nil
 }
 
-func (b Bridge) line(p pair) Line {
-	f, why := p.flow(), p.why()
-	line := Line{
-		Table: f.Table, TableName: f.Table.String(), Priority: f.Priority, Match: f.Match.String(), Actions: f.Actions.String(),
-		Cookie: fmt.Sprintf("%#x", f.Cookie), Rule: why.Rule.String(), Network: why.Network, Endpoint: why.Endpoint, Node: why.Node,
-		Reason: b.reason(p), State: p.state(), Drops: f.Actions.Drop(),
-	}
-	if why.Network != "" {
-		line.NetworkName = networkName(b.Snapshot, why.Network)
-	}
+// brief is what a list for people shows of a flow that is as it should be.
+func (b Bridge) brief(p pair) Line {
+	f := p.flow()
+	line := Line{Table: f.Table, TableName: f.Table.String(), Priority: f.Priority, Reason: b.reason(p), State: p.state(), Drops: f.Actions.Drop()}
 	if p.has != nil {
 		line.Packets, line.Bytes = p.has.Packets, p.has.Bytes
 		line.Age, line.Idle = seconds(p.has.Duration), seconds(p.has.Idle)
-		if p.has.Unread != nil {
-			_, line.Actions, _ = strings.Cut(p.has.Unread.Text, "actions=")
-			line.Drops = false
-			if p.has.Raw != "" {
-				line.Match = p.has.Raw
-			}
+	}
+	return line
+}
+
+func (b Bridge) line(p pair) Line {
+	f, why, line := p.flow(), p.why(), b.brief(p)
+	line.Match, line.Actions, line.Cookie = f.Match.String(), f.Actions.String(), fmt.Sprintf("%#x", f.Cookie)
+	line.Rule, line.Network, line.Endpoint, line.Node = why.Rule.String(), why.Network, why.Endpoint, why.Node
+	if why.Network != "" {
+		line.NetworkName = networkName(b.Snapshot, why.Network)
+	}
+	if p.has != nil && p.has.Unread != nil {
+		_, line.Actions, _ = strings.Cut(p.has.Unread.Text, "actions=")
+		line.Drops = false
+		if p.has.Raw != "" {
+			line.Match = p.has.Raw
 		}
 	}
 	return line
