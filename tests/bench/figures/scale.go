@@ -6,6 +6,7 @@ import "fmt"
 type Scale struct {
 	Frame
 	Rows     []Row
+	Looking  []Looking
 	Watching []Watching
 }
 
@@ -30,6 +31,18 @@ type Row struct {
 	// Elsewhere is what a change in a network without an endpoint here costs this host's agent and ovs-vswitchd, in
 	// milliseconds of processor time.
 	Elsewhere float64
+}
+
+// Looking is one command that shows the measured host's flows to people.
+type Looking struct {
+	// Nodes, Endpoints, Flows and Load are as in Row.
+	Nodes, Endpoints, Flows int
+	Load                    float64
+	Command                 string
+	// First and Whole are milliseconds from its start until the first byte that it printed, and until it had ended.
+	First, Whole Spread
+	// Bytes is how much it printed.
+	Bytes int64
 }
 
 // Changes is what changes of remote endpoints cost the measured host.
@@ -65,6 +78,10 @@ func (s Scale) Tables() []Table {
 		"start without flows, s", "CPU of it, s", "start with all flows, s", "agent, MiB", "its peak", "ovs-vswitchd, MiB", "etcd's data, MiB", "change elsewhere, ms CPU", "load"}}
 	change := Table{Title: "One change of a remote endpoint, from before its write to etcd until OVS tells of its flow", Head: []string{"nodes", "endpoints", "networks", "changes a second", "changes",
 		"p50, ms", "p99, ms", "longest, ms", "last one behind, ms", "agent, ms CPU", "ovs-vswitchd, ms CPU", "etcd, ms CPU"}}
+	look := Table{Title: "Commands that show one host's flows: median (quartiles), milliseconds", Head: []string{"nodes", "endpoints", "flows", "command", "first byte", "all of it", "KiB printed", "load"}}
+	for _, c := range s.Looking {
+		look.add("%d %d %d %s %s %s %.1f %.1f", c.Nodes, c.Endpoints, c.Flows, c.Command, c.First, c.Whole, float64(c.Bytes)/1024, c.Load)
+	}
 	for _, r := range s.Rows {
 		elsewhere := "-"
 		if r.Networks > r.Members {
@@ -86,5 +103,5 @@ func (s Scale) Tables() []Table {
 	for _, w := range s.Watching {
 		watch.add("%d %.1f %.1f %.1f %.1f %.1f %.0f %.1f", w.Agents, w.Ready, w.Median, w.P50, w.P99, w.Etcd, w.EtcdRSS, w.Load)
 	}
-	return []Table{size, change, watch}
+	return []Table{size, change, look, watch}
 }

@@ -81,7 +81,7 @@ func (h *host) join(ctx context.Context, number int, n overlay.Network) error {
 		"Options": fields{"RequestAddressType": "com.docker.network.gateway"}}, &gateway); err != nil {
 		return err
 	}
-	network, endpoint := fmt.Sprintf("%064x", number+1), fmt.Sprintf("f%063x", number+1)
+	network, endpoint := fmt.Sprintf("%064x", number+1), ownEndpoint(number)
 	if err := h.post(ctx, "NetworkDriver.CreateNetwork", fields{"NetworkID": network,
 		"Options":  fields{"com.docker.network.generic": fields{"ovsnet.network": n.Name}},
 		"IPv4Data": []fields{{"AddressSpace": "ovsnet", "Pool": pool.Pool, "Gateway": gateway.Address}}}, &fields{}); err != nil {
@@ -104,6 +104,9 @@ func (h *host) join(ctx context.Context, number int, n overlay.Network) error {
 	}
 	return nil
 }
+
+// ownEndpoint is the ID of the measured host's endpoint in a network.
+func ownEndpoint(network int) string { return fmt.Sprintf("f%063x", network+1) }
 
 // status asks the agent; where it does not answer the status is empty.
 func (h *host) status(ctx context.Context) agent.Status {

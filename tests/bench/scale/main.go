@@ -148,6 +148,11 @@ func measure(ctx context.Context, sizes, agents, data string) error {
 			return fmt.Errorf("%w; the agent's log ends with\n%s", err, place.host.logEnd())
 		}
 		report.Rows = append(report.Rows, row)
+		looked, err := place.looking(ctx, size)
+		if err != nil {
+			return err
+		}
+		report.Looking = append(report.Looking, looked...)
 		if err := figures.Write(data, report); err != nil {
 			return err
 		}
