@@ -16,6 +16,8 @@ const (
 	// surveyFresh is how long a survey is told again instead of a new one: whoever
 	// may ask must not make the host send ever more.
 	surveyFresh = 5 * time.Second
+	// surveyTimeout bounds one survey.
+	surveyTimeout = 4 * time.Second
 )
 
 // Measure measures the ways from this host's address to its peers', as
@@ -36,6 +38,7 @@ type Survey struct {
 type surveyed struct {
 	paths  []topology.Path
 	others int
+	err    error
 }
 
 // NewSurvey returns a Survey that has measured nothing.
@@ -50,26 +53,34 @@ func (s *Survey) Paths(ctx context.Context, self overlay.Node, snapshot *overlay
 	case <-ctx.Done():
 		return nil, 0, ctx.Err()
 	}
-	if time.Since(s.at) < surveyFresh {
-		return s.last.paths, s.last.others, nil
+	if !s.at.IsZero() && time.Since(s.at) < surveyFresh {
+		return s.last.paths, s.last.others, s.last.err
 	}
 	paths, others := topology.Peers(snapshot, self.Name, tunnel.RouteFor(self), surveyPeers)
 	if len(paths) == 0 {
 		return paths, others, nil
 	}
+	// Who asks and goes away does not make it begin anew for the next.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), surveyTimeout)
+	defer cancel()
+	s.last = s.survey(ctx, self.VTEP().Unmap(), paths)
+	s.last.others, s.at = others, time.Now()
+	return s.last.paths, s.last.others, s.last.err
+}
+
+func (s *Survey) survey(ctx context.Context, from netip.Addr, paths []topology.Path) surveyed {
 	addresses := make([]netip.Addr, len(paths))
 	for i, p := range paths {
 		addresses[i] = p.Address
 	}
-	echoes, err := s.measure(ctx, self.VTEP().Unmap(), addresses)
+	echoes, err := s.measure(ctx, from, addresses)
 	if err != nil {
-		return nil, others, err
+		return surveyed{err: err}
 	}
 	for i, e := range echoes {
 		fill(&paths[i], e)
 	}
-	s.last, s.at = surveyed{paths, others}, time.Now()
-	return paths, others, nil
+	return surveyed{paths: paths}
 }
 
 // fill notes on a path what came back.

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -57,11 +58,14 @@ func New(f Facts) Map {
 	return m
 }
 
+// mostReasons is how many reasons of a host are shown.
+const mostReasons = 8
+
 func (f Facts) stateOf(node string) (State, []string) {
 	answer, asked := f.Answers[node]
 	switch {
 	case asked && answer.Err == nil:
-		reasons := plains(answer.Report.Reasons)
+		reasons := plains(answer.Report.Reasons[:min(len(answer.Report.Reasons), mostReasons)])
 		if why := answer.Report.Unmeasured; why != "" {
 			reasons = append(reasons, "its tunnels are not measured: "+plain(why))
 		}
@@ -123,38 +127,83 @@ func (p Path) possible() bool {
 	return p.Sent >= 0 && p.Received >= 0 && p.Received <= p.Sent
 }
 
-// tunnels returns the pairs of hosts that share a network, at most MaxTunnels of
-// those that nobody measured, and how many there are.
+// tunnels returns the pairs of hosts that share a network, beyond MaxTunnels only
+// those that somebody measured, and how many there are.
 func tunnels(s *overlay.Snapshot, measured map[direction]*Path) ([]Tunnel, int) {
-	shared := map[direction][]string{}
+	all := memberships(s)
+	list, total := []Tunnel{}, 0
+	for i, a := range all {
+		for _, b := range all[i+1:] {
+			if !a.meets(b) {
+				continue
+			}
+			t := Tunnel{A: a.host, B: b.host, Forth: measured[direction{a.host, b.host}], Back: measured[direction{b.host, a.host}]}
+			if total++; total <= MaxTunnels || t.Forth != nil || t.Back != nil {
+				t.Networks = a.shared(b)
+				list = append(list, t)
+			}
+		}
+	}
+	if total > MaxTunnels {
+		list = slices.DeleteFunc(list, func(t Tunnel) bool { return t.Forth == nil && t.Back == nil })
+	}
+	return list, total
+}
+
+// membership is which networks a host has endpoints of: a bit for each of names.
+type membership struct {
+	host  string
+	bits  []uint64
+	names []string
+}
+
+// memberships are those of all hosts, sorted by name. They are bits because of two
+// hosts in a cluster there are very many.
+func memberships(s *overlay.Snapshot) []*membership {
+	var ids []string
 	for id := range s.MemberNetworks() {
-		name := overlay.ShortID(id)
+		ids = append(ids, id)
+	}
+	names := make([]string, len(ids))
+	byHost := map[string]*membership{}
+	for i, id := range ids {
+		names[i] = overlay.ShortID(id)
 		if n, ok := s.Network(id); ok {
-			name = plain(n.Name)
+			names[i] = plain(n.Name)
 		}
-		var hosts []string
 		for host := range s.MemberHosts(id) {
-			if _, known := s.Node(host); known {
-				hosts = append(hosts, host)
+			if _, known := s.Node(host); !known {
+				continue
 			}
-		}
-		slices.SortFunc(hosts, natural)
-		for i, a := range hosts {
-			for _, b := range hosts[i+1:] {
-				shared[direction{a, b}] = append(shared[direction{a, b}], name)
+			if byHost[host] == nil {
+				byHost[host] = &membership{host: host, names: names, bits: make([]uint64, len(ids)/64+1)}
 			}
+			byHost[host].bits[i/64] |= 1 << (i % 64)
 		}
 	}
-	list := []Tunnel{}
-	for pair, names := range shared {
-		t := Tunnel{A: pair.from, B: pair.to, Networks: names, Forth: measured[pair], Back: measured[direction{pair.to, pair.from}]}
-		if len(shared) <= MaxTunnels || t.Forth != nil || t.Back != nil {
-			slices.SortFunc(t.Networks, natural)
-			list = append(list, t)
+	return slices.SortedFunc(maps.Values(byHost), func(a, b *membership) int { return natural(a.host, b.host) })
+}
+
+// meets reports whether the hosts share a network.
+func (m *membership) meets(o *membership) bool {
+	for i, bits := range m.bits {
+		if bits&o.bits[i] != 0 {
+			return true
 		}
 	}
-	slices.SortFunc(list, func(x, y Tunnel) int { return cmp.Or(natural(x.A, y.A), natural(x.B, y.B)) })
-	return list, len(shared)
+	return false
+}
+
+// shared are the names of the networks that the hosts share, sorted.
+func (m *membership) shared(o *membership) []string {
+	var names []string
+	for i, name := range m.names {
+		if m.bits[i/64]&o.bits[i/64]&(1<<(i%64)) != 0 {
+			names = append(names, name)
+		}
+	}
+	slices.SortFunc(names, natural)
+	return names
 }
 
 // Peers returns the hosts that the host has tunnels to and where it sends to
@@ -185,4 +234,24 @@ func Peers(s *overlay.Snapshot, self string, route func(overlay.Node) (netip.Add
 		}
 	}
 	return list[:min(len(list), most)], max(len(list)-most, 0)
+}
+
+// Own returns of a host's traffic what it may speak of: its own endpoints, each
+// once.
+func (m Map) Own(host string, t Traffic) Traffic {
+	type name struct{ network, endpoint string }
+	own := map[name]bool{}
+	for _, e := range m.Endpoints {
+		if e.Node == host {
+			own[name{e.Network, e.ID}] = true
+		}
+	}
+	mine := Traffic{Node: host, At: t.At, Endpoints: []EndpointTraffic{}}
+	for _, e := range t.Endpoints {
+		if k := (name{e.Network, e.Endpoint}); own[k] {
+			delete(own, k)
+			mine.Endpoints = append(mine.Endpoints, e)
+		}
+	}
+	return mine
 }

@@ -152,3 +152,20 @@ func TestPeers(t *testing.T) {
 		t.Errorf("%v", none)
 	}
 }
+
+// A host's word counts for its own endpoints only.
+func TestOwnTraffic(t *testing.T) {
+	m := three().mapped()
+	var own, other topology.EndpointTraffic
+	for _, e := range m.Endpoints {
+		if told := (topology.EndpointTraffic{Network: e.Network, Endpoint: e.ID, FromBytes: 1}); e.Node == "h1" {
+			own = told
+		} else {
+			other = told
+		}
+	}
+	got := m.Own("h1", topology.Traffic{Node: "h2", Endpoints: []topology.EndpointTraffic{own, other, own, {Network: "x"}}})
+	if got.Node != "h1" || len(got.Endpoints) != 1 || got.Endpoints[0] != own {
+		t.Errorf("%+v", got)
+	}
+}

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -51,6 +52,7 @@ const (
 type server struct {
 	cluster Cluster
 	here    string
+	html    func() ([]byte, error)
 	log     *slog.Logger
 	latest  *kept[topology.Map]
 	tracing chan struct{}
@@ -63,7 +65,7 @@ type server struct {
 // host that serves it.
 func Handler(c Cluster, here string, g Gate, log *slog.Logger) http.Handler {
 	s := &server{
-		cluster: c, here: here, log: log, latest: newKept[topology.Map](), tracing: make(chan struct{}, traces),
+		cluster: c, here: here, html: sync.OnceValues(func() ([]byte, error) { return render(here) }), log: log, latest: newKept[topology.Map](), tracing: make(chan struct{}, traces),
 		traffic: map[string]*kept[topology.Traffic]{},
 	}
 	mux := http.NewServeMux()
@@ -87,13 +89,26 @@ func Serve(h http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-func (s *server) page(w http.ResponseWriter, _ *http.Request) {
-	p := topology.Page{Here: s.here}
+// render makes the page, which has nothing of the cluster in it.
+func render(here string) ([]byte, error) {
+	p := topology.Page{Here: here}
 	for _, t := range flows.Tables() {
 		p.Tables = append(p.Tables, topology.Table{ID: int(t), Name: t.String(), Meaning: t.Meaning()})
 	}
+	var html bytes.Buffer
+	err := p.WriteHTML(&html)
+	return html.Bytes(), err
+}
+
+func (s *server) page(w http.ResponseWriter, _ *http.Request) {
+	html, err := s.html()
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	s.sent(p.WriteHTML(w))
+	_, err = w.Write(html)
+	s.sent(err)
 }
 
 func (s *server) mapped(w http.ResponseWriter, q *http.Request) {
@@ -133,7 +148,7 @@ func (s *server) counted(w http.ResponseWriter, q *http.Request) {
 		keep = hereFor
 	}
 	t, err := s.trafficOf(host).get(q.Context(), keep, func(ctx context.Context) (topology.Traffic, error) { return s.cluster.Traffic(ctx, host) })
-	s.reply(w, t, err)
+	s.reply(w, m.Own(host, t), err)
 }
 
 // trafficOf is what is kept of a host that exists.

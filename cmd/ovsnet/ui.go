@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -101,6 +102,9 @@ func readToken(path string) (string, error) {
 	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 {
 		return "", overlay.Refuse(overlay.Invalid, object, "chmod 600 "+path, "others can read it, or it is no file (%s)", info.Mode())
 	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || stat.Uid != uint32(os.Geteuid()) {
+		return "", overlay.Refuse(overlay.Invalid, object, "chown it to who runs this command", "it belongs to somebody else")
+	}
 	text, err := io.ReadAll(io.LimitReader(file, 4096))
 	if err != nil {
 		return "", fmt.Errorf("read the token: %w", err)
@@ -128,9 +132,7 @@ func (u cluster) Map(ctx context.Context) (topology.Map, error) {
 func (u cluster) Traffic(ctx context.Context, host string) (topology.Traffic, error) {
 	ctx, cancel := context.WithTimeout(ctx, u.c.Duration("timeout"))
 	defer cancel()
-	t, err := inspectorOf(ctx, u.c, u.store, host).Traffic(ctx)
-	t.Node = host
-	return t, err
+	return inspectorOf(ctx, u.c, u.store, host).Traffic(ctx)
 }
 
 // Trace makes cluster a ui.Cluster.
