@@ -39,7 +39,7 @@ func smaller(screenshot []byte) ([]byte, error) {
 
 // palette are the colours that a picture has most of, those that differ little being one.
 func palette(of image.Image) color.Palette {
-	const alike = 0xf0 // what of eight bits counts
+	const alike = 0xf8 // what of eight bits counts
 	type class struct{ r, g, b uint32 }
 	counts, first := map[class]int{}, map[class]map[color.Color]int{}
 	area := of.Bounds()

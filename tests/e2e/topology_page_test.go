@@ -12,11 +12,17 @@ import (
 // testBrowser looks at the page with a real browser: it shows the cluster, counts, and a click on two containers draws
 // the trace. The screenshots of docs/pictures are taken here (make pictures).
 func (c charted) testBrowser(t *testing.T) {
+	for _, rule := range []string{"table inet lossy", "chain inet lossy in { type filter hook input priority 0 ; }",
+		"rule inet lossy in ip saddr 192.0.2.1 icmp type echo-request numgen inc mod 5 == 0 drop"} {
+		run(t, c.h3, append([]string{"nft", "add"}, strings.Fields(rule)...)...)
+	}
+	defer run(t, c.h3, "nft", "delete", "table", "inet", "lossy")
 	url := c.serve(t, "--listen", "127.0.0.1:0")
 	b := openBrowser(t, c.h1)
 	b.open(url, 1280, "light")
 	b.shows("three hosts", `document.querySelectorAll("#wide .host").length === 3`)
 	b.shows("measured tunnels", `document.querySelectorAll("#wide .tunnel .label").length === 3 && !document.querySelector("#wide .unmeasured .label")`)
+	b.shows("the tunnel that loses packets", `document.querySelector("#wide .lossy[data-a=h1][data-b=h3] .label")?.textContent.endsWith("20 % lost")`)
 	t.Run("counts", func(t *testing.T) {
 		inBackground(t, c.h1, "docker", "exec", "web-1", "ping", "-q", "-i", "0.05", c.far.addr)
 		b.shows("what containers send", `[...document.querySelectorAll("#rows .sends")].some((e) => /[kM]bit/.test(e.textContent))
