@@ -47,11 +47,11 @@ func (b Bridge) explain(p pair) Explanation {
 			e.Without = "what ovsnet's own flows say would hold: " + strings.TrimPrefix(shadowed, "; ") + "."
 		}
 	case Vanishing:
-		r := p.why().Rule
+		r := flows.RuleOf(p.has.Cookie)
 		e.Why = fmt.Sprintf("by its cookie it is one of ovsnet's (%s: it %s), but this host should not have it: what it was for is gone, or the line is another host's.", r, r.Meaning())
 		e.Without = "nothing would be missed here."
 	default:
-		c := b.causeOf(p.why())
+		c := b.causeOf(b.why(p))
 		e.Why, e.Without = c.why, c.without
 	}
 	return e

@@ -31,9 +31,10 @@ type Filter struct {
 	Brief bool `json:"brief,omitempty"`
 }
 
-// narrow is a Filter whose names were looked up.
+// narrow is a Filter whose names were looked up, for the flows of a host.
 type narrow struct {
 	Filter
+	host     Bridge
 	table    flows.TableID
 	network  *overlay.Network
 	endpoint *overlay.Endpoint
@@ -46,7 +47,7 @@ const foreignRule = "foreign"
 
 // resolve looks the filter's names up.
 func (f Filter) resolve(b Bridge) (narrow, error) {
-	n := narrow{Filter: f}
+	n := narrow{Filter: f, host: b}
 	var known bool
 	if n.table, known = flows.ParseTable(f.Table); f.Table != "" && !known {
 		var names []string
@@ -140,7 +141,7 @@ func networkName(s *overlay.Snapshot, id string) string {
 
 // takes reports whether the filter lets the flow pass.
 func (n narrow) takes(p pair) bool {
-	f, why := p.flow(), p.why()
+	f, why := p.flow(), n.host.why(p)
 	switch {
 	case n.Table != "" && f.Table != n.table:
 		return false

@@ -75,7 +75,7 @@ func (b Bridge) brief(p pair) Line {
 }
 
 func (b Bridge) line(p pair) Line {
-	f, why, line := p.flow(), p.why(), b.brief(p)
+	f, why, line := p.flow(), b.why(p), b.brief(p)
 	line.Match, line.Actions, line.Cookie = f.Match.String(), f.Actions.String(), fmt.Sprintf("%#x", f.Cookie)
 	line.Rule, line.Network, line.Endpoint, line.Node = why.Rule.String(), why.Network, why.Endpoint, why.Node
 	if why.Network != "" {

@@ -42,15 +42,18 @@ type Bridge struct {
 	// lines may call them; nil where nobody asks.
 	PortNames map[string]uint32
 
-	// desired returns the desired flows, which are compiled once.
+	// desired returns the desired flows, which are compiled once; purpose is
+	// flows.Purposes of the Snapshot.
 	desired func() []flows.Flow
+	purpose func() func(cookie uint64) flows.Why
 }
 
 // NewBridge returns a host's flows from what the desired ones follow from and a
 // dump.
 func NewBridge(s *overlay.Snapshot, h flows.Host, route flows.Route, installed []flows.Installed) Bridge {
 	return Bridge{Snapshot: s, Host: h, Route: route, Installed: installed,
-		desired: sync.OnceValue(func() []flows.Flow { return flows.Compile(s, h, route) })}
+		desired: sync.OnceValue(func() []flows.Flow { return flows.Compile(s, h, route) }),
+		purpose: sync.OnceValue(func() func(uint64) flows.Why { return flows.Purposes(s) })}
 }
 
 // pair is an installed flow and the desired one of its key; either may be nil.
@@ -137,14 +140,14 @@ func (p pair) flow() flows.Flow {
 	return *p.want
 }
 
-// why is what the flow is for; of one that is no longer desired only the rule is
-// known, and of a foreign one nothing.
-func (p pair) why() flows.Why {
+// why is what the flow is for, or was where it is no longer desired; of a foreign
+// one nothing is known.
+func (b Bridge) why(p pair) flows.Why {
 	switch {
 	case p.want != nil:
 		return p.want.Why
 	case p.state() == Vanishing:
-		return flows.Why{Rule: flows.RuleOf(p.has.Cookie)}
+		return b.purpose()(p.has.Cookie)
 	}
 	return flows.Why{}
 }
@@ -157,7 +160,7 @@ func (b Bridge) reason(p pair) string {
 	case Altered:
 		return "altered (" + strings.Join(p.alterations(), ", ") + "): " + flows.Reason(*p.want, b.Snapshot)
 	case Vanishing:
-		return "no longer wanted: " + p.why().Rule.Meaning() + p.unread()
+		return flows.Formerly(b.why(p), b.Snapshot) + p.unread()
 	case Foreign:
 		return "not ovsnet's" + b.shadow(p)
 	}

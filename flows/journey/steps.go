@@ -77,9 +77,8 @@ func (l Look) ovsStep(at trace.OFStep, has map[flows.Key]flows.Installed) Step {
 			s.State = Altered
 		}
 	case flows.Ours(at.Cookie):
-		rule := flows.RuleOf(at.Cookie)
-		s.Rule, s.State = rule.String(), Vanishing
-		s.Reason = "no longer wanted: " + flows.Reason(flows.Flow{Why: flows.Why{Rule: rule}}, l.bridge.Snapshot)
+		why := flows.Purposes(l.bridge.Snapshot)(at.Cookie)
+		s.Rule, s.State, s.Reason = why.Rule.String(), Vanishing, flows.Formerly(why, l.bridge.Snapshot)
 	default:
 		s.Rule, s.Reason, s.State = foreign, "not ovsnet's", Foreign
 	}
@@ -142,7 +141,7 @@ func parted(want, has Step) []Finding {
 	if want.State == Missing {
 		list = append(list, Finding{Table: want.TableName, Text: fmt.Sprintf("flow missing: %q is not installed (priority %d, %s)", want.Reason, want.Priority, orAny(want.Match))})
 	}
-	kind := map[State]string{Foreign: "foreign flow: one that is not ovsnet's", Vanishing: "flow left over: one of ovsnet's that is no longer wanted"}[has.State]
+	kind := map[State]string{Foreign: "foreign flow: one that is not ovsnet's", Vanishing: "flow left over: one of ovsnet's that is " + has.Reason}[has.State]
 	if kind != "" {
 		list = append(list, Finding{Table: has.TableName, Text: fmt.Sprintf("%s (priority %d, %s) takes the packet before %q", kind, has.Priority, orAny(has.Match), want.words())})
 	}
