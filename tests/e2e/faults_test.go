@@ -184,7 +184,7 @@ func (w traced) senderFaults() []fault {
 				return func() { w.expect(t, w.h2, journey.Delivered, 0, nil, w.one.addr, w.near.addr) }
 			},
 			trace:  []string{"on h2: the host has no tunnel port"},
-			diff:   []string{"# h2 has no tunnel port", "# no longer wanted: "},
+			diff:   []string{"# h2 has no tunnel port", "# no longer wanted: through the tunnel to two (" + w.two.addr + ") in web, on h3"},
 			before: []string{tunnel, "ovs-ofctl show br-ovsnet | grep -o '^ [0-9]*([^)]*)'"},
 		},
 	}
