@@ -16,7 +16,8 @@ import (
 )
 
 // The kinds of inquiry. All of them only read, so that whoever may ask may ask
-// from anywhere.
+// from anywhere; but AboutSending, which sends one packet that the agent makes of
+// the records alone (Prober).
 const (
 	// AboutStatus asks for a Status.
 	AboutStatus = "status"
@@ -35,6 +36,12 @@ const (
 	AboutReport = "report"
 	// AboutTraffic asks for the topology.Traffic of all endpoints on the host.
 	AboutTraffic = "traffic"
+	// AboutExpecting asks, with a journey.Probe, to listen for it from now on where it
+	// is to arrive; AboutArrival then asks for its journey.Arrival.
+	AboutExpecting = "expecting"
+	AboutArrival   = "arrival"
+	// AboutSending asks to send a journey.Probe, and for its journey.Sending.
+	AboutSending = "sending"
 )
 
 // Reporter is what inquiries are answered from.
@@ -55,6 +62,12 @@ type Reporter interface {
 	Report(ctx context.Context) (topology.Report, error)
 	// Traffic returns the counters of all endpoints on the host.
 	Traffic(ctx context.Context) (topology.Traffic, error)
+	// Expect begins to listen for a probe at its receiver here, and Arrival tells
+	// when it came.
+	Expect(ctx context.Context, p journey.Probe) error
+	Arrival(ctx context.Context, p journey.Probe) (journey.Arrival, error)
+	// Send sends a probe from its sender here.
+	Send(ctx context.Context, p journey.Probe) (journey.Sending, error)
 }
 
 // EndpointName names one endpoint by IDs.
@@ -86,6 +99,12 @@ func Answer(ctx context.Context, r Reporter, kind string, arguments []byte, to i
 		return reply(to, arguments, func(struct{}) (topology.Report, error) { return r.Report(ctx) })
 	case AboutTraffic:
 		return reply(to, arguments, func(struct{}) (topology.Traffic, error) { return r.Traffic(ctx) })
+	case AboutExpecting:
+		return reply(to, arguments, func(p journey.Probe) (struct{}, error) { return struct{}{}, r.Expect(ctx, p) })
+	case AboutArrival:
+		return reply(to, arguments, func(p journey.Probe) (journey.Arrival, error) { return r.Arrival(ctx, p) })
+	case AboutSending:
+		return reply(to, arguments, func(p journey.Probe) (journey.Sending, error) { return r.Send(ctx, p) })
 	}
 	return overlay.Refuse(overlay.Invalid, fmt.Sprintf("inquiry %q", kind), "run the same release of ovsnet on every host", "this agent does not know it")
 }

@@ -25,15 +25,9 @@ type Tracer interface {
 // flows meanwhile is no disagreement: then it is traced again once that has ended.
 func (l *Loop) Passage(ctx context.Context, bridge string, t Tracer, q journey.Question) (journey.Passage, error) {
 	for n := 1; ; n++ {
-		s, changed := l.board.look()
-		if s.Applied == nil {
-			refusal := overlay.Refuse(overlay.Unavailable, "flows of "+l.cfg.Node, "see ovsnet status", "the agent does not know yet which there should be")
-			refusal.Err = s.Held
-			return journey.Passage{}, refusal
-		}
-		b := journey.Bridge{
-			Snapshot: s.Applied, Route: l.cfg.Route, TunnelError: s.Observed.TunnelError,
-			Host: flows.Host{Node: l.cfg.Node, Tunnel: s.Observed.Tunnel, Ports: s.Ports},
+		b, changed, err := l.deciding()
+		if err != nil {
+			return journey.Passage{}, err
 		}
 		p, err := Passage(ctx, bridge, t, b, journey.ByAgent, q)
 		if err != nil || len(p.Disagreements) == 0 || n == looks {
@@ -47,6 +41,20 @@ func (l *Loop) Passage(ctx context.Context, bridge string, t Tracer, q journey.Q
 			return journey.Passage{}, ctx.Err()
 		}
 	}
+}
+
+// deciding is what decides about packets now; the channel closes when that changes.
+func (l *Loop) deciding() (journey.Bridge, <-chan struct{}, error) {
+	s, changed := l.board.look()
+	if s.Applied == nil {
+		refusal := overlay.Refuse(overlay.Unavailable, "flows of "+l.cfg.Node, "see ovsnet status", "the agent does not know yet which there should be")
+		refusal.Err = s.Held
+		return journey.Bridge{}, nil, refusal
+	}
+	return journey.Bridge{
+		Snapshot: s.Applied, Route: l.cfg.Route, TunnelError: s.Observed.TunnelError,
+		Host: flows.Host{Node: l.cfg.Node, Tunnel: s.Observed.Tunnel, Ports: s.Ports},
+	}, changed, nil
 }
 
 // Passage says what becomes of a packet on a host whose bridge of that name the

@@ -14,6 +14,16 @@ import (
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
+func (d *told) Expect(context.Context, journey.Probe) error { return d.err }
+
+func (d *told) Arrival(_ context.Context, p journey.Probe) (journey.Arrival, error) {
+	return journey.Arrival{At: time.Unix(int64(len(p.Token)), 0)}, d.err
+}
+
+func (d *told) Send(_ context.Context, p journey.Probe) (journey.Sending, error) {
+	return journey.Sending{Sent: time.Unix(int64(p.DPort), 0)}, d.err
+}
+
 func (d *told) Passage(_ context.Context, q journey.Question) (journey.Passage, error) {
 	d.passages++
 	return journey.Passage{Node: "h1", Source: journey.ByAgent, Packet: q.Frame}, d.err

@@ -221,6 +221,35 @@ func TestParseProgram(t *testing.T) {
 	}
 }
 
+// TestCarrying: what carries a token, at its place, is heard.
+func TestCarrying(t *testing.T) {
+	data := frame(t, onePinged)
+	token := data[len(data)-8:]
+	f, err := Carrying(len(data)-8, token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keeps, err := f.judge()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 8 {
+		other := slices.Clone(data)
+		other[len(data)-1-i]++
+		if keeps(other) {
+			t.Errorf("kept though byte %d from its end differs", i)
+		}
+	}
+	if !keeps(data) || !keeps(append(slices.Clone(data), 0)) || keeps(data[:len(data)-1]) || keeps(data[1:]) {
+		t.Error("what carries the token is not told from what does not")
+	}
+	for _, n := range []int{0, 3, 260} {
+		if _, err := Carrying(1, make([]byte, n)); err == nil {
+			t.Errorf("%d bytes are taken", n)
+		}
+	}
+}
+
 func TestTranslate(t *testing.T) {
 	if f, err := Translate(t.Context(), "  "); err != nil || f != nil {
 		t.Errorf("no words: %v, %v", f, err)

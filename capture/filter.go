@@ -3,6 +3,7 @@ package capture
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -18,6 +19,8 @@ import (
 const (
 	// translateTimeout bounds a run of tcpdump; it may ask DNS about a host.
 	translateTimeout = 10 * time.Second
+	// maxCarried is how many bytes Carrying compares at most: a jump is of one byte.
+	maxCarried = 256
 	// maxProgram is what Linux takes, in instructions (BPF_MAXINSNS).
 	maxProgram = 4096
 )
@@ -93,4 +96,21 @@ func assemble(program []bpf.Instruction) (Filter, error) {
 		return nil, fmt.Errorf("assemble a filter: %w", err)
 	}
 	return raw, nil
+}
+
+// Carrying is a Filter that takes packets that have these bytes, a multiple of four,
+// at that offset from their Ethernet header.
+func Carrying(offset int, data []byte) (Filter, error) {
+	const word = 4
+	if offset < 0 || offset > MaxLength || len(data) == 0 || len(data)%word != 0 || len(data) > maxCarried {
+		return nil, fmt.Errorf("a filter for %d bytes at offset %d cannot be made", len(data), offset)
+	}
+	var program []bpf.Instruction
+	for i := 0; i < len(data); i += word {
+		left := (len(data) - i - word) / word * 2
+		program = append(program,
+			bpf.LoadAbsolute{Off: uint32(offset + i), Size: word},
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: binary.BigEndian.Uint32(data[i:]), SkipTrue: uint8(left + 1)})
+	}
+	return assemble(append(program, bpf.RetConstant{Val: MaxLength}, bpf.RetConstant{Val: 0}))
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ovsnet/ovsnet/agent"
+	"github.com/ovsnet/ovsnet/capture"
 	"github.com/ovsnet/ovsnet/docker"
 	"github.com/ovsnet/ovsnet/guard"
 	"github.com/ovsnet/ovsnet/overlay"
@@ -172,6 +173,34 @@ type peers struct{}
 
 func (peers) Resolve(ctx context.Context, addrs []netip.Addr) error {
 	return tunnel.ResolvePeers(ctx, addrs)
+}
+
+// ears make the capture room an agent.Ears.
+type ears struct{}
+
+func (ears) Listen(link string, offset int, token []byte) (agent.Ear, error) {
+	filter, err := capture.Carrying(offset, token)
+	if err != nil {
+		return nil, err
+	}
+	s, err := capture.ListenLink(link, filter)
+	if err != nil {
+		return nil, err
+	}
+	return ear{s}, nil
+}
+
+// ear is a capture at an endpoint.
+type ear struct{ *capture.Socket }
+
+// Hear waits for a packet that goes into the container.
+func (e ear) Hear(ctx context.Context) (time.Time, error) {
+	for {
+		p, err := e.Next(ctx)
+		if err != nil || p.Out {
+			return p.At, err
+		}
+	}
 }
 
 // dockerAPI makes Docker's API an agent.Docker and an agent.Containers.

@@ -24,7 +24,6 @@ import (
 const tunnelWord = "tunnel"
 
 func captureCommand() *cli.Command {
-	hostname, _ := os.Hostname()
 	return &cli.Command{
 		Name: "capture", Usage: "show packets at a container of this host, or in its tunnel without their encapsulation; ends with ctrl-C",
 		ArgsUsage: "ENDPOINT|tunnel [FILTER] (a container's name, endpoint ID, IP or MAC address; a filter as tcpdump takes it)",
@@ -41,7 +40,7 @@ another program: ovsnet capture web-1 -w - | tcpdump -n -r -`,
 			&cli.StringFlag{Name: "network", Usage: "look for ENDPOINT in this `NETWORK` only; with tunnel, show only its packets"},
 			&cli.UintFlag{Name: "vxlan-port", Usage: "UDP `PORT` of the tunnels", EnvVars: env("VXLAN_PORT"), Value: tunnel.DefaultUDPPort},
 			&cli.StringFlag{Name: "node", Usage: "refused: packets are captured on the `HOST` where they are"},
-			&cli.StringFlag{Name: "here", Usage: "`NAME` of this host in the cluster, for when its agent is away", EnvVars: env("NODE"), Value: hostname},
+			hereFlag(),
 		),
 		Action: runCapture,
 	}

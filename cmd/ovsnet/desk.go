@@ -269,6 +269,29 @@ func (d *desk) Traffic(ctx context.Context) (topology.Traffic, error) {
 	return t, nil
 }
 
+// Expect listens for a probe that is to arrive here.
+func (d *desk) Expect(_ context.Context, p journey.Probe) error {
+	loop, err := d.working()
+	if err != nil {
+		return err
+	}
+	return d.host.prober.Expect(loop, p)
+}
+
+// Arrival tells when a probe came that is listened for.
+func (d *desk) Arrival(ctx context.Context, p journey.Probe) (journey.Arrival, error) {
+	return d.host.prober.Arrival(ctx, p)
+}
+
+// Send sends a probe.
+func (d *desk) Send(ctx context.Context, p journey.Probe) (journey.Sending, error) {
+	loop, err := d.working()
+	if err != nil {
+		return journey.Sending{}, err
+	}
+	return d.host.prober.Send(ctx, loop, p)
+}
+
 // working returns the loop, or why there is none.
 func (d *desk) working() (*agent.Loop, error) {
 	d.mu.Lock()

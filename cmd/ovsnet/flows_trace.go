@@ -29,11 +29,12 @@ func traceFlowsCommand() *cli.Command {
 		&cli.StringFlag{Name: "from-mac", Usage: "MAC `ADDRESS` that the packet says it is from, instead of FROM's"},
 		&cli.StringFlag{Name: "to-mac", Usage: "MAC `ADDRESS` that the packet goes to, instead of TO's"},
 		&cli.DurationFlag{Name: "timeout", Usage: "how long another host's agent may take to answer, 1s to 10s", Value: 5 * time.Second, Action: checkTimeout},
+		&cli.BoolFlag{Name: "live", Usage: "send a real packet as well, and tell whether it arrives, how soon, and which flows counted it"},
 	)
 	return &cli.Command{
 		Name: "trace", Usage: "why does a packet not arrive: follow one from container to container, table by table, on every host",
 		ArgsUsage: "FROM TO (container names, endpoint IDs, IP or MAC addresses, on any hosts)",
-		Description: `Nothing is sent. On each host the packet is evaluated twice: ovsnet evaluates
+		Description: `Nothing is sent, but with --live. On each host the packet is evaluated twice: ovsnet evaluates
 the flows that should be installed, Open vSwitch traces through those that are
 (ofproto/trace). The way shown is Open vSwitch's; where the two differ the trace
 says what is wrong, and what should happen. First comes the question for TO's
@@ -41,8 +42,13 @@ address that the sender asks before its first packet. A host that does not answe
 is evaluated from the cluster's records, and marked so; this host is read even
 while its agent is away.
 
+With --live the agent of FROM's host sends one small packet in FROM's name, and the
+agent of TO's host listens for it there. It is a ping that TO answers; with --proto
+tcp or udp it carries a wrong checksum, so that TO's kernel throws it away, and no
+program or connection is troubled. Both agents must answer.
+
 Exit status: 0 delivered, both engines agree on every host; 1 dropped, or they
-disagree; 4 delivered as far as is known, but not all of it could be checked.
+disagree, or the packet that was sent did not arrive; 4 delivered as far as is known, but not all of it could be checked.
 Other refusals as everywhere: 2 bad input, 3 no such endpoint.`,
 		Flags: append(flags, ovsFlags()...), Action: withStore(traceFlows),
 	}
@@ -65,6 +71,9 @@ func traceFlows(ctx context.Context, c *cli.Context, s *store.Store) error {
 		if ends[i], err = inspect.FindEndpoint(view.Snapshot, word, c.String("network")); err != nil {
 			return err
 		}
+	}
+	if c.Bool("live") {
+		return traceLive(ctx, c, s, view.Snapshot, ends, wish)
 	}
 	t, err := traceBetween(ctx, c, s, view.Snapshot, ends, wish)
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/ovsnet/ovsnet/agent"
 	"github.com/ovsnet/ovsnet/flows/inspect"
+	"github.com/ovsnet/ovsnet/flows/journey"
 	"github.com/ovsnet/ovsnet/overlay"
 	"github.com/ovsnet/ovsnet/sockets"
 	"github.com/ovsnet/ovsnet/store"
@@ -168,6 +169,13 @@ func (r reporter) Explain(context.Context, inspect.Question) (iter.Seq[inspect.E
 func (r reporter) Repair(context.Context) (inspect.Report, error) { return inspect.Report{}, r.err }
 func (r reporter) Counters(context.Context, overlay.Endpoint) (agent.Counters, error) {
 	return agent.Counters{}, r.err
+}
+func (r reporter) Expect(context.Context, journey.Probe) error { return r.err }
+func (r reporter) Arrival(context.Context, journey.Probe) (journey.Arrival, error) {
+	return journey.Arrival{}, r.err
+}
+func (r reporter) Send(context.Context, journey.Probe) (journey.Sending, error) {
+	return journey.Sending{}, r.err
 }
 func (r reporter) Drain(context.Context) error { return r.err }
 func (r reporter) Watch(ctx context.Context, tell func(agent.FlowChange) error) error {

@@ -113,6 +113,7 @@ type host struct {
 	ovs      *ovsdb.Client
 	links    *docker.HostLinks
 	table    *ofctl.Client
+	prober   *agent.Prober
 	registry registry
 	member   *agent.Membership
 	gate     *gate
@@ -132,6 +133,7 @@ func newHost(s settings, st *store.Store, boot string, stages *stages, log *slog
 		table: ofctl.New(ofctl.Config{Bridge: s.bridge, RunDir: s.ovsRunDir, Logger: log.With("part", "openflow")}),
 		gate:  &gate{member: member, networks: networks{st}, endpoints: st, pools: pools{st}, started: make(chan struct{})},
 	}
+	h.prober = agent.NewProber(ears{}, h.table)
 	h.desk = newDesk(h)
 	return h
 }

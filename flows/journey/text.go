@@ -67,6 +67,9 @@ func (t Trace) WriteText(to io.Writer, style Style) error {
 	}
 	p.line("")
 	p.verdict(t)
+	if t.Live != nil {
+		p.live(*t.Live)
+	}
 	if err := p.Flush(); err != nil {
 		return fmt.Errorf("write the trace: %w", err)
 	}

@@ -18,6 +18,8 @@ type Trace struct {
 	// Verdict is that of the first walk that does not do what it is for, or of the
 	// last; Checked and Agreed speak of all of them.
 	Verdict Verdict `json:"verdict"`
+	// Live is what became of a packet that was really sent; nil where none was.
+	Live *Live `json:"live,omitempty"`
 }
 
 // End is an endpoint at one end.

@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"github.com/ovsnet/ovsnet/flows"
+	"github.com/ovsnet/ovsnet/flows/ofctl"
+	"github.com/ovsnet/ovsnet/flows/trace"
+	"github.com/ovsnet/ovsnet/overlay"
 )
 
 // What OVS does with each kind of packet, asked of OVS itself.
@@ -65,6 +68,37 @@ func TestPackets(t *testing.T) {
 				t.Errorf("goes to %v, want %v\n%s", got, tt.to, s.appctl("ofproto/trace", bridge, tt.packet))
 			}
 		})
+	}
+}
+
+// A packet that is sent goes through the tables as if it came from a port, and is
+// counted.
+func TestSend(t *testing.T) {
+	s := newSwitch(t)
+	s.addPorts(3)
+	snapshot, host := world()
+	s.apply(snapshot, host)
+	from, _ := snapshot.Endpoint("web", "web-1")
+	to, _ := snapshot.Endpoint("web", "web-2")
+	packet, err := trace.Echo(trace.Station{MAC: from.MAC, Addr: from.IPv4}, trace.Station{MAC: to.MAC, Addr: to.IPv4}).Bytes([]byte("payload!"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.client.Send(call(t), host.Ports["web-1"].OFPort, packet); err != nil {
+		t.Fatal(err)
+	}
+	var hit []string
+	for _, f := range s.dump() {
+		if f.Packets == 1 {
+			hit = append(hit, f.Table.String()+" "+flows.RuleOf(f.Cookie).String())
+		}
+	}
+	slices.Sort(hit)
+	if want := []string{"ArpResponder not-arp", "Classify from-endpoint", "Forward to-local", "SpoofGuard own-ipv4"}; !slices.Equal(hit, want) {
+		t.Errorf("these flows counted it: %q, want %q", hit, want)
+	}
+	if err := ofctl.New(ofctl.Config{Bridge: "nix", RunDir: s.dir}).Send(call(t), 1, packet); !overlay.IsKind(err, overlay.Unavailable) {
+		t.Errorf("a bridge that is not there: %v", err)
 	}
 }
 

@@ -3,7 +3,8 @@
 //
 // It knows what ovsnet sends and nothing else: flow mods of the fields and
 // actions of package flows' pipeline, the bundle around them (OpenFlow 1.5,
-// 7.3.9), the question for all flows (7.3.5) and what answers. What it cannot
+// 7.3.9), the question for all flows (7.3.5) and what answers, and a packet to be sent
+// (7.3.6). What it cannot
 // write or read it says so, with ErrUnknown, and the caller has ovs-ofctl do it:
 // so it stays small, and nothing is guessed.
 //

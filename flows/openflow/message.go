@@ -14,7 +14,10 @@ const version = 6
 const (
 	typeHello         = 0
 	typeError         = 1
+	typePacketOut     = 13
 	typeFlowMod       = 14
+	typeBarrier       = 20
+	typeBarrierReply  = 21
 	typeBundleControl = 33
 	typeBundleAdd     = 34
 )
@@ -70,6 +73,8 @@ func appendHeader(to []byte, kind uint8, size uint16, xid uint32) []byte {
 type Reply struct {
 	// Closed and Committed answer AppendClose and AppendCommit.
 	Closed, Committed bool
+	// Done answers AppendBarrier.
+	Done bool
 	// Refused is why the switch took something not, or nil.
 	Refused *Refusal
 	// Flows answers AppendFlowsRequest: a body for FlowReader, and More says that
@@ -79,7 +84,9 @@ type Reply struct {
 }
 
 // Unasked reports whether nobody asked for the message.
-func (r Reply) Unasked() bool { return !r.Closed && !r.Committed && r.Refused == nil && r.Flows == nil }
+func (r Reply) Unasked() bool {
+	return !r.Closed && !r.Committed && !r.Done && r.Refused == nil && r.Flows == nil
+}
 
 // Refusal is an error message of the switch (OpenFlow 1.5, 7.5.4).
 type Refusal struct {
@@ -127,6 +134,8 @@ func parseReply(kind uint8, xid uint32, body []byte) Reply {
 	case kind == typeBundleControl && len(body) >= 8:
 		what := binary.BigEndian.Uint16(body[4:])
 		return Reply{Closed: what == bundleClose+1, Committed: what == bundleCommit+1}
+	case kind == typeBarrierReply:
+		return Reply{Done: true}
 	case kind == typeMultipartReply && len(body) >= 8 && binary.BigEndian.Uint16(body) == multipartFlowDesc:
 		return Reply{Flows: body[8:], More: binary.BigEndian.Uint16(body[2:])&multipartMore != 0}
 	}

@@ -189,3 +189,28 @@ func FuzzFlows(f *testing.F) {
 		}
 	})
 }
+
+// The bytes of a packet that is sent, checked by hand; that OVS takes it is tested in package ofctl.
+func TestBytesOfAPacketOut(t *testing.T) {
+	want := strings.ReplaceAll(strings.Join([]string{
+		"06 0d 0033 ffffffff", // packet out, 51 bytes
+		"ffffffff 0010 0000",  // no buffer, 16 bytes of actions
+		"0001 000c 80000004",  // a match of 12 bytes: in_port
+		"0000000b 00000000",   // 11, and filling
+		"0000 0010 fffffff9",  // output, to the tables
+		"0000 000000000000",   //
+		"aabbcc",              // the packet
+		"06 14 0008 ffffffff", // barrier
+	}, ""), " ", "")
+	got, err := openflow.AppendPacketOut(nil, 11, []byte{0xaa, 0xbb, 0xcc})
+	if got = openflow.AppendBarrier(got); err != nil || hex.EncodeToString(got) != want {
+		t.Errorf("%v\ngot  %x\nwant %s", err, got, want)
+	}
+	if _, err := openflow.AppendPacketOut(nil, 11, make([]byte, 1<<16)); err == nil {
+		t.Error("a packet is taken that no message can hold")
+	}
+	reply, err := openflow.ReadReply(bytes.NewReader([]byte{6, 21, 0, 8, 0xff, 0xff, 0xff, 0xff}))
+	if err != nil || !reply.Done || reply.Unasked() {
+		t.Errorf("the barrier's answer is read as %+v, %v", reply, err)
+	}
+}

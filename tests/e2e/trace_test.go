@@ -34,6 +34,7 @@ func TestTrace(t *testing.T) {
 		t.Run("healthy", w.testHealthy)
 		t.Run("bad input", w.testBadInput)
 		t.Run("capture", w.testCapture)
+		t.Run("live", w.testLive)
 		t.Run("what may not be", w.testForbidden)
 		w.testFaults(t, l)
 		t.Run("a stopped agent", w.testStoppedAgent)
