@@ -51,6 +51,13 @@
 // length; what does not fit is counted and told as lost, so that a slow terminal
 // holds up neither the monitor nor a round.
 //
+// # Probes
+//
+// The agent sends a packet only because it was asked to (Prober): one that follows
+// from the records, from an endpoint here, in its own name, through the flows that
+// the container's packets take, and seldom. It listens before it sends, and an
+// asker has the receiver's agent listen first; nobody listens for long.
+//
 // # Failure
 //
 // With etcd away the last snapshot stays in force. So it does while the host

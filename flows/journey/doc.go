@@ -27,6 +27,15 @@
 // begin in the middle of the pipeline. Whoever is asked checks all of it. What
 // an answer says is printed, and never acted upon but for the next question.
 //
+// # A packet that is sent
+//
+// A Probe asks for a real packet, and names no more than two endpoints of one network,
+// protocol and ports: every host makes the same bytes of it from the records
+// (Sendable), one to send, one to know what to listen for. Live holds what both told,
+// and the counters on the way as a walk before and one after it saw them. Times are
+// told by the clock that measured them. TCP and UDP carry a wrong checksum, so that
+// what arrives at the container ends in its kernel.
+//
 // # Hosts that do not answer
 //
 // What such a host would do follows from the records that the asker has, with

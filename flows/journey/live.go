@@ -160,7 +160,7 @@ func (l *Live) lost(t Trace, asksForAddress bool) string {
 	case last < 0:
 		return text + "; no flow counted it"
 	case l.Moved[last].Ends:
-		return fmt.Sprintf("%s: dropped on %s, counted there: %s", text, l.Moved[last].place(), strings.TrimPrefix(l.Moved[last].Reason, "drop: "))
+		return fmt.Sprintf("%s: dropped on %s; the flow that counted it: %s", text, l.Moved[last].place(), strings.TrimPrefix(l.Moved[last].Reason, "drop: "))
 	}
 	at := l.Moved[last]
 	text += fmt.Sprintf(": the last flow that counted it is on %s, %s", at.place(), at.Reason)

@@ -123,7 +123,7 @@ func TestJudge(t *testing.T) {
 		{"ARP, unanswered", across, journey.Live{Probe: arp, Sending: journey.Sending{Sent: sent}}, false,
 			"not answered: the sender was not told the address of web-2 (10.10.0.3) in web, on h2; no flow counted it", ""},
 		{"dropped", across, journey.Live{Sending: journey.Sending{Sent: sent}, Moved: []journey.Moved{first, second, dropped}}, false,
-			"not delivered to web-2 (10.10.0.3) in web, on h2: dropped on h2 in TunnelIn, counted there: tunnel packets of networks without an endpoint here", ""},
+			"not delivered to web-2 (10.10.0.3) in web, on h2: dropped on h2 in TunnelIn; the flow that counted it: tunnel packets of networks without an endpoint here", ""},
 		{"lost between hosts", across, journey.Live{Sending: journey.Sending{Sent: sent}, Moved: []journey.Moved{first, second, third}}, false,
 			"not delivered to web-2 (10.10.0.3) in web, on h2: the last flow that counted it is on h1 in Forward, through the tunnel to web-2; it was lost between h1 and h2: see the path between the hosts, its MTU, firewalls, and ovsnet status on h2", ""},
 		{"lost in a host", across, journey.Live{Sending: journey.Sending{Sent: sent}, Moved: []journey.Moved{first, second}}, false,
