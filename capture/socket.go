@@ -75,10 +75,10 @@ func listen(name string, index, kind int, filter Filter) (*Socket, error) {
 
 // denied says what keeps a Socket from being opened.
 func denied(name string, err error) error {
-	if !errors.Is(err, unix.EPERM) {
+	if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EAFNOSUPPORT) {
 		return fmt.Errorf("listen to %s: %w", name, err)
 	}
-	refusal := overlay.Refuse(overlay.Unavailable, "packets of "+name, "run it as root", "this user may not see them")
+	refusal := overlay.Refuse(overlay.Unavailable, "packets of "+name, "run it as root, or give it CAP_NET_ADMIN, CAP_NET_RAW and AF_PACKET", "this process may not see them")
 	refusal.Err = err
 	return refusal
 }
