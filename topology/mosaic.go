@@ -31,7 +31,7 @@ func (p *picture) mosaic() {
 		p.squares(regions[name], most)
 		p.y += margin
 	}
-	p.add(text("sub", margin, p.y, fmt.Sprintf("a square is a host, the darker the more endpoints, %d at most", most)))
+	p.add(text("sub", margin, p.y, fmt.Sprintf("a square is a host, the stronger its colour the more endpoints, %d at most", most)))
 	p.y += margin
 }
 

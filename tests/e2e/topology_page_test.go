@@ -3,10 +3,14 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/ovsnet/ovsnet/overlay"
+	"github.com/ovsnet/ovsnet/topology"
 )
 
 // testBrowser looks at the page with a real browser: it shows the cluster, counts, and a click on two containers draws
@@ -17,6 +21,10 @@ func (c charted) testBrowser(t *testing.T) {
 		run(t, c.h3, append([]string{"nft", "add"}, strings.Fields(rule)...)...)
 	}
 	defer run(t, c.h3, "nft", "delete", "table", "inet", "lossy")
+	eventually(t, "loss is measured", func() (string, bool) {
+		m := c.mapped(t)
+		return fmt.Sprintf("%+v", m.Tunnels), m.Tunnels[1].Health() == topology.Lossy
+	})
 	url := c.serve(t, "--listen", "127.0.0.1:0")
 	b := openBrowser(t, c.h1)
 	b.open(url, 1280, "light")
@@ -85,4 +93,29 @@ func (c charted) testBrowser(t *testing.T) {
 		b.shows("three hosts and a list", `document.querySelectorAll("#wide .host").length === 3 && document.querySelectorAll("#rows tr").length === 5`)
 		b.behaved("file://" + file)
 	})
+	t.Run("names that are markup", func(t *testing.T) { testMarkup(t, b) })
+}
+
+// testMarkup: what a container or a host's agent says is text, whatever it says.
+func testMarkup(t *testing.T, b *browser) {
+	bad := `"'></text></title></script><script>document.title="owned"</script><img src=x onerror="document.title='owned'">`
+	edit := overlay.NewSnapshot().Edit()
+	edit.SetNode(overlay.Node{Name: "h1", Region: bad, Datapath: bad, Version: bad})
+	edit.SetNetwork(overlay.Network{ID: "web", Name: bad, VNI: 4096})
+	edit.SetEndpoint(overlay.Endpoint{ID: bad, Network: "web", Node: "h1", Names: []string{bad}})
+	m := topology.New(topology.Facts{Snapshot: edit.Snapshot(), Answers: map[string]topology.Answer{"h1": {Report: topology.Report{Reasons: []string{bad}}}}})
+	file := t.TempDir() + "/page.html"
+	to, err := os.Create(file)
+	if err == nil {
+		err = errors.Join(topology.Page{Map: &m}.WriteHTML(to), to.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.open("file://"+file, 1280, "light")
+	b.shows("the name as text", `document.querySelector("#rows td")?.textContent.includes("<script>document.title")`)
+	if got := b.value(`document.title + " " + document.querySelectorAll("img").length + " " + document.querySelectorAll("script").length`); got != "ovsnet topology 0 2" {
+		t.Errorf("title, pictures and scripts: %s", got)
+	}
+	b.behaved("file://" + file)
 }
