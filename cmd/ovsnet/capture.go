@@ -110,9 +110,12 @@ func captureView(c *cli.Context) (*overlay.Snapshot, error) {
 // watch is a capture under way.
 type watch struct {
 	what string
-	next func(ctx context.Context) (capture.Packet, capture.Line, error)
+	next func(ctx context.Context) (capture.Packet, wording, error)
 	source
 }
+
+// wording puts a packet into words, for who wants them.
+type wording func() capture.Line
 
 // source is a capture.Socket or a capture.Tunnel.
 type source interface {
@@ -144,9 +147,9 @@ func watchEndpoint(s *overlay.Snapshot, e overlay.Endpoint, filter capture.Filte
 	if n, known := s.Network(e.Network); known {
 		network = n.Name
 	}
-	next := func(ctx context.Context) (capture.Packet, capture.Line, error) {
+	next := func(ctx context.Context) (capture.Packet, wording, error) {
 		p, err := socket.Next(ctx)
-		return p, names.At(p, e, network), err
+		return p, func() capture.Line { return names.At(p, e, network) }, err
 	}
 	return watch{what: fmt.Sprintf("%s in %s, at link %s", e.Label(), network, e.PortName()), next: next, source: socket}, nil
 }
@@ -166,11 +169,11 @@ func watchTunnel(c *cli.Context, s *overlay.Snapshot, filter capture.Filter) (wa
 		return watch{}, err
 	}
 	names := capture.NewNames(s)
-	next := func(ctx context.Context) (capture.Packet, capture.Line, error) {
+	next := func(ctx context.Context) (capture.Packet, wording, error) {
 		for {
 			p, e, err := t.Next(ctx)
 			if err != nil || only == 0 || e.VNI == only {
-				return p, names.Through(p, e), err
+				return p, func() capture.Line { return names.Through(p, e) }, err
 			}
 		}
 	}
@@ -189,16 +192,16 @@ func thisHost(c *cli.Context) string {
 
 // run shows packets until ctx ends, which is no error, or there were enough; 0 is
 // never enough.
-func (w watch) run(ctx context.Context, enough uint64, show func(capture.Packet, capture.Line) error) (count uint64, err error) {
+func (w watch) run(ctx context.Context, enough uint64, show showing) (count uint64, err error) {
 	for enough == 0 || count < enough {
-		p, line, err := w.next(ctx)
+		p, words, err := w.next(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return count, nil
 		case err != nil:
 			return count, err
 		}
-		if err := show(p, line); err != nil {
+		if err := show(p, words); err != nil {
 			return count, err
 		}
 		count++
@@ -206,12 +209,16 @@ func (w watch) run(ctx context.Context, enough uint64, show func(capture.Packet,
 	return count, nil
 }
 
+// showing shows a packet.
+type showing func(p capture.Packet, words wording) error
+
 // showPackets is how packets are shown, and what is to be done at the end.
-func showPackets(c *cli.Context) (show func(capture.Packet, capture.Line) error, end func() error, err error) {
+func showPackets(c *cli.Context) (show showing, end func() error, err error) {
 	to, file := c.App.Writer, c.String("write")
 	end = func() error { return nil }
 	if file == "" {
-		return func(_ capture.Packet, l capture.Line) error {
+		return func(_ capture.Packet, words wording) error {
+			l := words()
 			if c.String("output") == "json" {
 				return json.NewEncoder(to).Encode(l)
 			}
@@ -233,7 +240,7 @@ func showPackets(c *cli.Context) (show func(capture.Packet, capture.Line) error,
 	if err != nil {
 		return nil, nil, errors.Join(err, end())
 	}
-	return func(p capture.Packet, _ capture.Line) error { return pcap.Write(p) }, end, nil
+	return func(p capture.Packet, _ wording) error { return pcap.Write(p) }, end, nil
 }
 
 // createPrivate opens a file for what only its owner may read. A symbolic link, or a

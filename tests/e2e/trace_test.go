@@ -208,6 +208,9 @@ func (w traced) testStoppedAgent(t *testing.T) {
 				t.Errorf("%s, silent %q", got, told.Walks[1].Passages[1].Silent)
 			}
 			told = w.expect(t, w.h2, journey.Delivered, 4, nil, w.two.addr, w.one.addr)
+			if how == "ended" {
+				refused(t, w.h2, []string{`node "h3"`, "no sign of life"}, "ovsnet", "flows", "trace", "--network", "web", w.one.addr, w.two.addr, "--live")
+			}
 			if got := hosts(told); got != "h3 by records, h2 by agent" {
 				t.Error(got)
 			}

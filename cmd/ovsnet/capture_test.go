@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ovsnet/ovsnet/overlay"
+)
+
+// What is captured goes to a file that its owner alone can read, and to no other place that somebody prepared.
+func TestCreatePrivate(t *testing.T) {
+	dir := t.TempDir()
+	plain, link, second := filepath.Join(dir, "plain"), filepath.Join(dir, "link"), filepath.Join(dir, "second")
+	if err := os.WriteFile(plain, []byte("what was there before, and is longer"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{plain, filepath.Join(dir, "new")} {
+		f, err := createPrivate(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write([]byte("packets")); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != 0o600 || string(text) != "packets" {
+			t.Errorf("%s: mode %v, %q, %v", path, info.Mode(), text, err)
+		}
+	}
+	if err := os.Symlink(plain, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(plain, second); err != nil {
+		t.Fatal(err)
+	}
+	refused := []string{link, second, plain, dir, filepath.Join(dir, "nowhere", "file")}
+	if os.Geteuid() == 0 {
+		theirs := filepath.Join(dir, "theirs")
+		if err := os.WriteFile(theirs, []byte("theirs"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(theirs, 12345, 12345); err != nil {
+			t.Fatal(err)
+		}
+		refused = append(refused, theirs)
+	}
+	for _, path := range refused {
+		if _, err := createPrivate(path); !overlay.IsKind(err, overlay.Invalid) {
+			t.Errorf("%s: error %v", path, err)
+		}
+	}
+	if text, err := os.ReadFile(plain); err != nil || string(text) != "packets" {
+		t.Errorf("a file that was refused has changed: %q, %v", text, err)
+	}
+}
+
+// What cannot be meant is refused before anybody is asked.
+func TestCaptureRefuses(t *testing.T) {
+	for line, said := range map[string]string{
+		"":                       "name a container, or the word tunnel",
+		"one --node h2":          "run ovsnet capture on that host",
+		"one --count 0":          "that is nothing",
+		"tunnel --vxlan-port 0":  "no such port",
+		"one -o yaml":            "unknown format",
+		"one --no-such-flag":     "see ovsnet capture --help",
+		"--node h2 tunnel icmp ": "captured on the host where they are",
+	} {
+		var out, errs bytes.Buffer
+		status := run(t.Context(), append([]string{"ovsnet", "capture"}, strings.Fields(line)...), &out, &errs)
+		if status != 2 || !strings.Contains(errs.String(), said) || out.Len() > 0 {
+			t.Errorf("%q: status %d, printed %q, complained %q", line, status, &out, &errs)
+		}
+	}
+}
