@@ -302,23 +302,33 @@ func sameAttachment(x, y Attachment) bool {
 	return created && x == y
 }
 
-// FindEndpoints returns the known endpoints whose ID begins with word, or that
-// have it as a name, IP or MAC address, in the order of network and ID.
-func (s *Snapshot) FindEndpoints(word string) []Endpoint {
-	var found []Endpoint
-	for _, m := range s.members.all() {
+// FindEndpoints returns the known endpoints that word means, in the order of network
+// and ID: those that have it as their ID, a name, IP or MAC address, and only where
+// nobody has those whose ID begins with it, since many a name is the beginning of
+// IDs. Network is the ID of the only one to look in; empty for all.
+func (s *Snapshot) FindEndpoints(word, network string) []Endpoint {
+	var called, begun []Endpoint
+	for id, m := range s.members.all() {
+		if network != "" && network != id || word == "" {
+			continue
+		}
 		for _, e := range m.endpoints.all() {
-			if e.Matches(word) {
-				found = append(found, e)
+			switch {
+			case e.calledBy(word):
+				called = append(called, e)
+			case strings.HasPrefix(e.ID, word):
+				begun = append(begun, e)
 			}
 		}
 	}
-	return found
+	if len(called) > 0 {
+		return called
+	}
+	return begun
 }
 
-// Matches reports whether word is how a user may call the endpoint: a name, an
-// IP or MAC address, or the beginning of its ID.
-func (e Endpoint) Matches(word string) bool {
-	return word != "" && (strings.HasPrefix(e.ID, word) || slices.Contains(e.Names, word) || e.MAC.String() == strings.ToLower(word) ||
-		slices.ContainsFunc(e.Addrs(), func(a netip.Addr) bool { return a.String() == word }))
+// calledBy reports whether word is all of one of the endpoint's names, IDs and addresses.
+func (e Endpoint) calledBy(word string) bool {
+	return e.ID == word || slices.Contains(e.Names, word) || e.MAC.String() == strings.ToLower(word) ||
+		slices.ContainsFunc(e.Addrs(), func(a netip.Addr) bool { return a.String() == word })
 }

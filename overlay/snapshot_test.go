@@ -323,14 +323,39 @@ func TestFindEndpoints(t *testing.T) {
 	e.SetEndpoint(overlay.Endpoint{ID: "bb", Network: "n2", Names: []string{"web"}})
 	e.SetEndpoint(overlay.Endpoint{ID: "ab", Network: "n2"})
 	e.SetEndpoint(overlay.Endpoint{ID: "aa", Network: "n1", IPv4: addr("10.0.0.2")})
+	// A name is meant before the beginning of an ID: many are hexadecimal digits.
+	e.SetEndpoint(overlay.Endpoint{ID: "dbdb", Network: "n1"})
+	e.SetEndpoint(overlay.Endpoint{ID: "ee", Network: "n2", Names: []string{"db"}})
+	e.SetEndpoint(overlay.Endpoint{ID: "eeee", Network: "n1"})
 	s := e.Snapshot()
-	for word, want := range map[string][]string{"a": {"aa", "ab"}, "web": {"bb"}, "10.0.0.2": {"aa"}, "x": nil, "": nil} {
+	for word, want := range map[string][]string{"a": {"aa", "ab"}, "web": {"bb"}, "10.0.0.2": {"aa"}, "db": {"ee"}, "dbd": {"dbdb"}, "ee": {"ee"}, "x": nil, "": nil} {
 		var got []string
-		for _, found := range s.FindEndpoints(word) {
+		for _, found := range s.FindEndpoints(word, "") {
 			got = append(got, found.ID)
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%q finds %v, want %v", word, got, want)
+		}
+	}
+	if found := s.FindEndpoints("db", "n1"); len(found) != 1 || found[0].ID != "dbdb" {
+		t.Errorf("in n1 there is %v", found)
+	}
+}
+
+// An endpoint is found by each of its names, IDs and addresses, whole, and by the beginning of its ID.
+func TestWaysToCallAnEndpoint(t *testing.T) {
+	edit := overlay.NewSnapshot().Edit()
+	e := overlay.Endpoint{ID: "0123456789abcdef0123", MAC: overlay.MAC{2, 0x42, 0xa}, IPv4: addr("10.0.0.2"), IPv6: addr("fd00::2"), Names: []string{"web1", "www"}}
+	edit.SetEndpoint(e)
+	s := edit.Snapshot()
+	for _, word := range []string{"0", "0123456789ab", e.ID, "web1", "www", "10.0.0.2", "fd00::2", "02:42:0a:00:00:00", "02:42:0A:00:00:00"} {
+		if len(s.FindEndpoints(word, "")) != 1 {
+			t.Errorf("%q finds nobody", word)
+		}
+	}
+	for _, word := range []string{"", "1", "web", "10.0.0.20", e.ID + "0"} {
+		if found := s.FindEndpoints(word, ""); len(found) > 0 {
+			t.Errorf("%q finds %v", word, found)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/ovsnet/ovsnet/agent"
+	"github.com/ovsnet/ovsnet/flows/inspect"
 	"github.com/ovsnet/ovsnet/overlay"
 	"github.com/ovsnet/ovsnet/store"
 )
@@ -125,23 +126,11 @@ func traffic(ctx context.Context, c *cli.Context, s *store.Store, row *endpointR
 }
 
 func findEndpoint(view store.View, word, network string) (endpointRow, error) {
-	var found []endpointRow
-	for _, row := range endpointRows(view, network) {
-		e, _ := view.Snapshot.Endpoint(row.NetworkID, row.ID)
-		if e.Matches(word) {
-			found = append(found, row)
-		}
+	e, err := inspect.FindEndpoint(view.Snapshot, word, network)
+	if err != nil {
+		return endpointRow{}, err
 	}
-	object := fmt.Sprintf("endpoint %q", word)
-	switch len(found) {
-	case 0:
-		return endpointRow{}, overlay.Refuse(overlay.Missing, object, "see ovsnet endpoint ls", "no such endpoint")
-	case 1:
-		return found[0], nil
-	}
-	var which []string
-	for _, e := range found {
-		which = append(which, fmt.Sprintf("%s in %s on %s", overlay.ShortID(e.ID), e.Network, e.Node))
-	}
-	return endpointRow{}, overlay.Refuse(overlay.Invalid, object, "name one by its ID, or add --network", "it could be %s", strings.Join(which, "; "))
+	rows := endpointRows(view, e.Network)
+	i := slices.IndexFunc(rows, func(row endpointRow) bool { return row.ID == e.ID && row.NetworkID == e.Network })
+	return rows[i], nil
 }

@@ -100,17 +100,20 @@ func FindNetwork(s *overlay.Snapshot, word string) (overlay.Network, error) {
 	return overlay.Network{}, missing("network", word, "see ovsnet network ls")
 }
 
+// mostListed is how many endpoints that one word could mean are told.
+const mostListed = 10
+
 // FindEndpoint returns the endpoint that the word names, in that network where it
 // is not "". Where it could be several, the refusal lists them.
 func FindEndpoint(s *overlay.Snapshot, word, network string) (overlay.Endpoint, error) {
-	found := s.FindEndpoints(word)
 	if network != "" {
 		n, err := FindNetwork(s, network)
 		if err != nil {
 			return overlay.Endpoint{}, err
 		}
-		found = slices.DeleteFunc(found, func(e overlay.Endpoint) bool { return e.Network != n.ID })
+		network = n.ID
 	}
+	found := s.FindEndpoints(word, network)
 	switch len(found) {
 	case 0:
 		return overlay.Endpoint{}, missing("endpoint", word, "see ovsnet endpoint ls; a host knows the endpoints of the networks that it is in")
@@ -118,8 +121,11 @@ func FindEndpoint(s *overlay.Snapshot, word, network string) (overlay.Endpoint, 
 		return found[0], nil
 	}
 	var which []string
-	for _, e := range found {
+	for _, e := range found[:min(len(found), mostListed)] {
 		which = append(which, fmt.Sprintf("%s (%s) in %s on %s", overlay.ShortID(e.ID), strings.Join(addresses(e), ", "), networkName(s, e.Network), e.Node))
+	}
+	if more := len(found) - len(which); more > 0 {
+		which = append(which, fmt.Sprintf("and %d more", more))
 	}
 	return overlay.Endpoint{}, overlay.Refuse(overlay.Invalid, fmt.Sprintf("endpoint %q", word), "name one by its ID, or add --network", "it could be %s", strings.Join(which, "; "))
 }

@@ -312,3 +312,15 @@ func benchmark(b *testing.B, do func(Bridge) error) {
 		})
 	}
 }
+
+// What one word could mean is listed, and not without end.
+func TestManyOfOneBeginning(t *testing.T) {
+	edit := shop().Edit()
+	for i := range 30 {
+		edit.SetEndpoint(overlay.Endpoint{ID: fmt.Sprintf("cafe%02d", i), Network: "prod00000000000000000000000000000", Node: "h1"})
+	}
+	_, err := FindEndpoint(edit.Snapshot(), "cafe", "")
+	if !overlay.IsKind(err, overlay.Invalid) || strings.Count(err.Error(), " on h1") != mostListed || !strings.Contains(err.Error(), "and 20 more") {
+		t.Error(err)
+	}
+}

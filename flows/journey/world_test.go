@@ -126,7 +126,7 @@ func (w *world) walker() journey.Walker {
 	return journey.Walker{Snapshot: w.snapshot, Hosts: w, RouteOf: routeOf}
 }
 
-func (w *world) endpoint(name string) overlay.Endpoint { return w.snapshot.FindEndpoints(name)[0] }
+func (w *world) endpoint(name string) overlay.Endpoint { return w.snapshot.FindEndpoints(name, "")[0] }
 
 // narrow gives a network an MTU, and a host an underlay that carries so much of it.
 func (w *world) narrow(t *testing.T, network string, mtu int, node string, carried int) {
