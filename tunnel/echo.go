@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,7 +27,16 @@ const (
 	// round is waited for.
 	echoPause    = 100 * time.Millisecond
 	echoPatience = time.Second
+	// echoRoom is what the kernel counts for one request that waits, in bytes.
+	echoRoom = 1 << 10
 )
+
+// socket is one that echo requests are sent by.
+type socket interface {
+	net.PacketConn
+	syscall.Conn
+	SetWriteBuffer(bytes int) error
+}
 
 // Echoes is what came back of the requests to one peer.
 type Echoes struct {
@@ -59,6 +69,8 @@ func Echo(ctx context.Context, from netip.Addr, peers []netip.Addr) ([]Echoes, e
 		conn: conn, v6: from.Is6(), peers: peers, errs: make([]error, len(peers)),
 		sent: map[uint16]time.Time{}, took: map[uint16]time.Duration{}, complete: make(chan struct{}),
 	}
+	// As much as the kernel lets have; what has no room is told as not sent.
+	_ = conn.SetWriteBuffer(echoCount * len(peers) * echoRoom)
 	_, err = rand.Read(e.nonce[:])
 	if err == nil {
 		err = e.run(ctx)
@@ -71,7 +83,7 @@ func Echo(ctx context.Context, from netip.Addr, peers []netip.Addr) ([]Echoes, e
 
 // openEcho opens a socket for echo requests from the address. The kernel's own
 // kind needs no capability, but is not allowed everywhere.
-func openEcho(ctx context.Context, from netip.Addr) (net.PacketConn, error) {
+func openEcho(ctx context.Context, from netip.Addr) (socket, error) {
 	conn, err := openUnprivileged(from)
 	if !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.EPERM) {
 		return conn, err
@@ -80,10 +92,14 @@ func openEcho(ctx context.Context, from netip.Addr) (net.PacketConn, error) {
 	if from.Is6() {
 		network = "ip6:ipv6-icmp"
 	}
-	return new(net.ListenConfig).ListenPacket(ctx, network, from.String())
+	raw, err := new(net.ListenConfig).ListenPacket(ctx, network, from.String())
+	if err != nil {
+		return nil, err
+	}
+	return raw.(*net.IPConn), nil
 }
 
-func openUnprivileged(from netip.Addr) (net.PacketConn, error) {
+func openUnprivileged(from netip.Addr) (socket, error) {
 	family, protocol := unix.AF_INET, unix.IPPROTO_ICMP
 	var address unix.Sockaddr = &unix.SockaddrInet4{}
 	if from.Is6() {
@@ -100,12 +116,16 @@ func openUnprivileged(from netip.Addr) (net.PacketConn, error) {
 	if err := unix.Bind(fd, address); err != nil {
 		return nil, err
 	}
-	return net.FilePacketConn(file)
+	conn, err := net.FilePacketConn(file)
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*net.UDPConn), nil
 }
 
 // echoing is one measurement. A request's number tells its round and its peer.
 type echoing struct {
-	conn  net.PacketConn
+	conn  socket
 	v6    bool
 	peers []netip.Addr
 	// nonce is in each request, so that no answer can be made up by who has not
@@ -153,18 +173,36 @@ func (e *echoing) rounds(ctx context.Context) error {
 
 func (e *echoing) send(round, peer int) {
 	number := uint16(round*len(e.peers) + peer)
-	address := e.peers[peer]
-	var to net.Addr = &net.IPAddr{IP: address.AsSlice()}
-	if _, datagram := e.conn.(*net.UDPConn); datagram {
-		to = &net.UDPAddr{IP: address.AsSlice()}
-	}
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.sent[number] = time.Now()
-	if _, err := e.conn.WriteTo(echoRequest(e.v6, number, e.nonce), to); err != nil {
+	e.mu.Unlock()
+	if err := e.write(echoRequest(e.v6, number, e.nonce), e.peers[peer]); err != nil {
+		e.mu.Lock()
+		defer e.mu.Unlock()
 		delete(e.sent, number)
 		e.errs[peer] = err
 	}
+}
+
+// write sends a packet, or fails at once: requests to hosts that are gone fill the
+// socket for seconds, and who waited for room would hold up the rest.
+func (e *echoing) write(packet []byte, peer netip.Addr) error {
+	var to unix.Sockaddr
+	if e.v6 {
+		to = &unix.SockaddrInet6{Addr: peer.As16()}
+	} else {
+		to = &unix.SockaddrInet4{Addr: peer.As4()}
+	}
+	raw, err := e.conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sent error
+	err = raw.Write(func(fd uintptr) bool {
+		sent = unix.Sendto(int(fd), packet, unix.MSG_DONTWAIT, to)
+		return true
+	})
+	return errors.Join(err, sent)
 }
 
 // receive takes in answers until the time to read ends.

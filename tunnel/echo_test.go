@@ -3,7 +3,9 @@ package tunnel
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os"
+	"slices"
 	"testing"
 	"time"
 )
@@ -68,5 +70,31 @@ func TestForgedEchoes(t *testing.T) {
 	}
 	if sum := checksum(echoRequest(false, 7, nonce)); sum != 0 {
 		t.Errorf("the checksum over a packet with its checksum is %#x", sum)
+	}
+}
+
+// Requests to hosts that are gone fill the socket until their addresses are given
+// up; that must neither hold up the rest nor count as their time.
+func TestEchoBesideManyWhoAreGone(t *testing.T) {
+	inNamespace(t, map[string][]string{"u0": {"192.0.2.1/24"}})
+	self := addr("192.0.2.1")
+	var peers []netip.Addr
+	for i := range 127 {
+		peers = append(peers, netip.AddrFrom4([4]byte{192, 0, 2, byte(100 + i)}))
+	}
+	for name, allowed := range map[string]string{"with a capability": "1 0", "without one": "0 100"} {
+		check(t, os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte(allowed), 0o644))
+		began := time.Now()
+		list, err := Echo(limited(t), self, append(slices.Clone(peers), self))
+		if err != nil {
+			t.Fatal(err)
+		}
+		itself := list[len(peers)]
+		if took := time.Since(began); took > 3*time.Second || itself.Sent == 0 || len(itself.RTTs) != itself.Sent || slices.Max(itself.RTTs) > time.Second {
+			t.Errorf("%s: after %s: of itself %+v", name, took, itself)
+		}
+		if gone := list[0]; gone.Sent == 0 || len(gone.RTTs) != 0 {
+			t.Errorf("%s: of who is gone %+v", name, gone)
+		}
 	}
 }
