@@ -44,7 +44,8 @@ func short(s string, most int) string {
 
 // natural compares names so that h2 comes before h10.
 func natural(a, b string) int {
-	for x, y := a, b; x != "" && y != ""; {
+	x, y := a, b
+	for x != "" && y != "" {
 		n, m := digits(x), digits(y)
 		if n == 0 || m == 0 {
 			if x[0] != y[0] {
@@ -59,7 +60,8 @@ func natural(a, b string) int {
 		}
 		x, y = x[n:], y[m:]
 	}
-	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
+	// The one that goes on comes later; what differs in zeros alone is told apart last.
+	return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(len(a), len(b)), strings.Compare(a, b))
 }
 
 // digits is how many digits a text begins with.
