@@ -80,13 +80,14 @@ func (b Bridge) ExplainDump(dumped []flows.Installed) iter.Seq[Explanation] {
 		for i := range b.desired() {
 			desired[b.desired()[i].Key] = &b.desired()[i]
 		}
+		foreign := 0
 		for i := range dumped {
 			p := pair{has: &dumped[i]}
 			if want, ok := desired[dumped[i].Key]; ok && dumped[i].Unread == nil {
 				p.want = want
 				p.has.Actions = asWanted(p.has.Actions, want.Actions)
 			}
-			if !yield(b.explain(p)) {
+			if !yield(b.explain(p.counted(&foreign))) {
 				return
 			}
 		}

@@ -20,8 +20,8 @@ import (
 )
 
 // sure makes a list of one that may end in an error.
-func sure(lines iter.Seq[Line]) iter.Seq2[Line, error] {
-	return func(yield func(Line, error) bool) {
+func sure[T any](lines iter.Seq[T]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
 		for l := range lines {
 			if !yield(l, nil) {
 				return
@@ -278,6 +278,12 @@ func BenchmarkDiff(b *testing.B) {
 	benchmark(b, func(x Bridge) error { return x.Diff().WriteUnified(discard{}, Style{}) })
 }
 
+func BenchmarkExplainDump(b *testing.B) {
+	benchmark(b, func(x Bridge) error {
+		return WriteExplanations(discard{}, sure(x.ExplainDump(slices.Clone(x.Installed))), Style{})
+	})
+}
+
 type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
@@ -322,5 +328,31 @@ func TestManyOfOneBeginning(t *testing.T) {
 	_, err := FindEndpoint(edit.Snapshot(), "cafe", "")
 	if !overlay.IsKind(err, overlay.Invalid) || strings.Count(err.Error(), " on h1") != mostListed || !strings.Contains(err.Error(), "and 20 more") {
 		t.Error(err)
+	}
+}
+
+// Thousands of foreign flows are not each held against all others.
+func TestManyForeignFlows(t *testing.T) {
+	b := bridgeOf(shop(), "h1")
+	for i := range 2 * mostShadows {
+		f, err := flows.ParseLine(fmt.Sprintf("cookie=0x5, table=60, priority=%d,ip actions=drop", 1000+i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Installed = append(b.Installed, f)
+	}
+	said := map[string]int{}
+	for _, d := range b.Diff().Differences {
+		said[d.Reason]++
+	}
+	told, untold := "not ovsnet's; it takes packets from: delivery to web-1 (10.0.0.2) in prod, on h1, and from 8 more", "not ovsnet's; whose packets it takes is told of the first 50 such flows"
+	if said[told] != mostShadows || said[untold] != mostShadows {
+		t.Errorf("the differences are %v", said)
+	}
+	for e := range b.ExplainDump(b.Installed) {
+		said[e.Reason]++
+	}
+	if said[told] != 2*mostShadows || said[untold] != 2*mostShadows {
+		t.Errorf("with explanations it is told %d times and not told %d times", said[told], said[untold])
 	}
 }

@@ -43,9 +43,10 @@ type Bridge struct {
 	PortNames map[string]uint32
 
 	// desired returns the desired flows, which are compiled once; purpose is
-	// flows.Purposes of the Snapshot.
+	// flows.Purposes of the Snapshot, and names who has what.
 	desired func() []flows.Flow
 	purpose func() func(cookie uint64) flows.Why
+	names   func() names
 }
 
 // NewBridge returns a host's flows from what the desired ones follow from and a
@@ -53,13 +54,29 @@ type Bridge struct {
 func NewBridge(s *overlay.Snapshot, h flows.Host, route flows.Route, installed []flows.Installed) Bridge {
 	return Bridge{Snapshot: s, Host: h, Route: route, Installed: installed,
 		desired: sync.OnceValue(func() []flows.Flow { return flows.Compile(s, h, route) }),
-		purpose: sync.OnceValue(func() func(uint64) flows.Why { return flows.Purposes(s) })}
+		purpose: sync.OnceValue(func() func(uint64) flows.Why { return flows.Purposes(s) }),
+		names:   sync.OnceValue(func() names { return newNames(s, h) })}
 }
 
 // pair is an installed flow and the desired one of its key; either may be nil.
 type pair struct {
 	has  *flows.Installed
 	want *flows.Flow
+	// foreign counts the foreign flows up to this one, where it is one.
+	foreign int
+}
+
+// mostShadows is of how many foreign flows it is told from which others they take
+// packets: each is held against all, and somebody may have added thousands.
+const mostShadows = 50
+
+// counted gives a foreign flow its number.
+func (p pair) counted(foreign *int) pair {
+	if p.state() == Foreign {
+		*foreign++
+		p.foreign = *foreign
+	}
+	return p
 }
 
 // pairs yields the flows in the order in which people read them. What could not
@@ -70,6 +87,7 @@ func (b Bridge) pairs() iter.Seq[pair] {
 	installed := slices.Clone(b.Installed)
 	slices.SortStableFunc(installed, place)
 	return func(yield func(pair) bool) {
+		foreign := 0
 		for i, j := 0, 0; i < len(installed) || j < len(desired); {
 			var p pair
 			order := 0
@@ -87,7 +105,7 @@ func (b Bridge) pairs() iter.Seq[pair] {
 			if order >= 0 {
 				p.want, j = &desired[j], j+1
 			}
-			if !yield(p) {
+			if !yield(p.counted(&foreign)) {
 				return
 			}
 		}
@@ -169,8 +187,11 @@ func (b Bridge) reason(p pair) string {
 
 // shadow says which desired flows a foreign one takes packets from.
 func (b Bridge) shadow(p pair) string {
-	if p.has.Raw != "" {
+	switch {
+	case p.has.Raw != "":
 		return p.unread()
+	case p.foreign > mostShadows:
+		return p.unread() + fmt.Sprintf("; whose packets it takes is told of the first %d such flows", mostShadows)
 	}
 	first, more := "", 0
 	for i := range b.desired() {

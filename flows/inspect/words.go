@@ -45,32 +45,26 @@ func (w words) networkOf(vni flows.Value) (overlay.Network, bool) {
 
 // pluggedInto finds the endpoint of an OpenFlow port.
 func (w words) pluggedInto(port flows.Value) (overlay.Endpoint, bool) {
-	for id, p := range w.Host.Ports {
-		if uint64(p.OFPort) == port.Lo {
-			return w.Snapshot.Endpoint(p.Network, id)
-		}
-	}
-	return overlay.Endpoint{}, false
+	e, known := w.names().ports[port.Lo]
+	return e, known
 }
 
-// owner names the endpoint of the flow's network that has an address or MAC, in
+// owner names the endpoint of the flow's network that has something, in
 // parentheses; empty where nobody has it.
-func (w words) owner(has func(overlay.Endpoint) bool) string {
-	for e := range w.Snapshot.Endpoints(w.network.ID) {
-		if has(e) {
-			return " (" + e.Label() + ")"
-		}
+func (w words) owner(what owned) string {
+	what.network = w.network.ID
+	if label, known := w.names().owners[what]; known {
+		return " (" + label + ")"
 	}
 	return ""
 }
 
 func (w words) mac(v flows.Value) string {
-	return v.MAC().String() + w.owner(func(e overlay.Endpoint) bool { return e.MAC == v.MAC() })
+	return v.MAC().String() + w.owner(owned{mac: v.MAC()})
 }
 
 func (w words) addr(v flows.Value) string {
-	a := v.IPv4()
-	return a.String() + w.owner(func(e overlay.Endpoint) bool { return e.IPv4 == a })
+	return v.IPv4().String() + w.owner(owned{addr: v.IPv4()})
 }
 
 // host names the host that has a VTEP address.
