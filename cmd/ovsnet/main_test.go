@@ -236,7 +236,7 @@ func TestErrorsOverTheSocket(t *testing.T) {
 func TestFlowsListForPeopleAndPrograms(t *testing.T) {
 	path := control(t, reporter{})
 	for _, tt := range []struct{ format, want, not string }{
-		{"text", "unicast to web-1", "output:2"}, {"wide", "output:2->x", "\u001b["}, {"json", `"actions": "output:2->x"`, "TABLE"},
+		{"text", "unicast to web-1", "output:2"}, {"wide", "output:2->x", "\u001b["}, {"json", `"actions":"output:2->x"`, "TABLE"},
 	} {
 		var out bytes.Buffer
 		if status := run(t.Context(), []string{"ovsnet", "flows", "ls", "-o", tt.format, "--socket", path}, &out, io.Discard); status != 0 ||
