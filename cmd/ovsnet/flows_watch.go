@@ -19,19 +19,25 @@ import (
 func watchFlowsCommand() *cli.Command {
 	return &cli.Command{
 		Name: "watch", Usage: "show changes of this host's flows as they happen, by ovsnet or by others; ends with ctrl-C",
-		Flags: []cli.Flag{
-			socketFlag(), outputFlag(),
+		Description: `With --counters another host can be looked at as well, with --node: every look is
+a question to its agent. Changes are told on the host where they happen.`,
+		Flags: append(inspectFlags(), outputFlag(),
 			&cli.BoolFlag{Name: "counters", Usage: "show the busiest flows, networks and drops instead, again and again"},
 			&cli.DurationFlag{Name: "every", Usage: "how often --counters looks, at least 0.2s", Value: 2 * time.Second},
 			&cli.IntFlag{Name: "top", Usage: "how many of each kind --counters shows, `N`", Value: 10},
-		},
+		),
 		Action: func(c *cli.Context) error {
 			if err := exactArgs(c); err != nil {
 				return err
 			}
 			client := agent.NewClient(c.String("socket"))
-			if c.Bool("counters") {
-				return watchCounters(c, client)
+			switch node := c.String("node"); {
+			case c.Bool("counters") && node != "":
+				return watchCountersOf(c, node)
+			case c.Bool("counters"):
+				return watchCounters(c, client.Inspector)
+			case node != "":
+				return overlay.Refuse(overlay.Invalid, "--node "+node, "run it on that host, or use --counters", "changes are told on the host where they happen")
 			}
 			return client.Watch(c.Context, func(change agent.FlowChange) error {
 				if c.String("output") == "json" {
@@ -68,8 +74,18 @@ func changeLine(c agent.FlowChange, wide bool) string {
 	return line
 }
 
+// watchCountersOf is watchCounters for the host of that name.
+func watchCountersOf(c *cli.Context, node string) error {
+	s, err := openStore(c)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	return watchCounters(c, inspectorOf(c.Context, c, s, node))
+}
+
 // watchCounters looks at the counters again and again until the user ends it.
-func watchCounters(c *cli.Context, client *agent.Client) error {
+func watchCounters(c *cli.Context, i agent.Inspector) error {
 	every := c.Duration("every")
 	if every < 200*time.Millisecond || c.Int("top") < 1 {
 		return overlay.Refuse(overlay.Invalid, "flows watch --counters", "use --every 0.2s or more, and --top 1 or more", "that is too little")
@@ -79,7 +95,7 @@ func watchCounters(c *cli.Context, client *agent.Client) error {
 	var before []inspect.Line
 	var at time.Time
 	for {
-		lines, now, err := counters(c.Context, client)
+		lines, now, err := counters(c.Context, i)
 		if c.Context.Err() != nil {
 			return nil
 		}
@@ -101,11 +117,11 @@ func watchCounters(c *cli.Context, client *agent.Client) error {
 }
 
 // counters returns the flows with their counters, and when they were so.
-func counters(ctx context.Context, client *agent.Client) ([]inspect.Line, time.Time, error) {
+func counters(ctx context.Context, i agent.Inspector) ([]inspect.Line, time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	lines := []inspect.Line{}
-	for line, err := range client.Flows(ctx, inspect.Filter{}) {
+	for line, err := range i.Flows(ctx, inspect.Filter{}) {
 		if err != nil {
 			return nil, time.Time{}, err
 		}

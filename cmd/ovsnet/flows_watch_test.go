@@ -65,8 +65,10 @@ func TestWatchThatCannotBegin(t *testing.T) {
 			t.Errorf("%v: status %d, complained %q", args, status, errs.String())
 		}
 	}
-	if status := run(t.Context(), []string{"ovsnet", "flows", "watch", "--counters", "--every", "1ms", "--socket", path}, io.Discard, io.Discard); status != 2 {
-		t.Errorf("status %d", status)
+	for _, args := range [][]string{{"--counters", "--every", "1ms"}, {"--node", "h2"}} {
+		if status := run(t.Context(), append([]string{"ovsnet", "flows", "watch", "--socket", path}, args...), io.Discard, io.Discard); status != 2 {
+			t.Errorf("%v: status %d", args, status)
+		}
 	}
 }
 

@@ -196,6 +196,9 @@ func testOtherNode(t *testing.T, h1, h2 *lab.Host) {
 	if text := run(t, h1, "ovsnet", "status", "--node", "h2"); !strings.Contains(text, "h2") {
 		t.Errorf("status of h2: %s", text)
 	}
+	if text := run(t, h1, "sh", "-c", "ovsnet flows watch --counters --node h2 --every 200ms -o json | head -n 1"); !strings.Contains(text, `"drops":[`) {
+		t.Errorf("a look at the counters of h2: %s", text)
+	}
 	if text := run(t, h2, "ss", "-Hltunp"); strings.Contains(text, "ovsnet") {
 		t.Errorf("the agent listens: %s", text)
 	}
