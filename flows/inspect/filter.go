@@ -198,6 +198,10 @@ func (n narrow) mentions(m flows.Match) bool {
 			if n.endpoint.IPv4.IsValid() && c.Value == flows.AddrValue(n.endpoint.IPv4) {
 				return true
 			}
+		case flows.IPv6Src, flows.IPv6Dst, flows.NDTarget:
+			if n.endpoint.IPv6.IsValid() && c.Value == flows.AddrValue(n.endpoint.IPv6) {
+				return true
+			}
 		}
 	}
 	return false

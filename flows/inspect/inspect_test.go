@@ -356,3 +356,22 @@ func TestManyForeignFlows(t *testing.T) {
 		t.Errorf("with explanations it is told %d times and not told %d times", said[told], said[untold])
 	}
 }
+
+// A foreign flow about an endpoint's IPv6 address is one of that endpoint's.
+func TestForeignFlowOfAnIPv6Address(t *testing.T) {
+	edit := shop().Edit()
+	e, _ := edit.Snapshot().Endpoint("prod00000000000000000000000000000", "a1ffffffffffffffffffff")
+	e.IPv6 = addr("fd00::2")
+	edit.SetEndpoint(e)
+	for _, match := range []string{"ipv6,ipv6_src=fd00::2", "ipv6,ipv6_dst=fd00::2", "icmp6,icmp_type=135,nd_target=fd00::2"} {
+		b := bridgeOf(edit.Snapshot(), "h1")
+		f, err := flows.ParseLine("cookie=0x5, table=60, priority=7," + match + " actions=drop")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Installed = append(b.Installed, f)
+		if list := slices.Collect(must(b.Lines(Filter{Endpoint: "fd00::2", Rule: foreignRule}))); len(list) != 1 {
+			t.Errorf("%s: %d flows", match, len(list))
+		}
+	}
+}

@@ -15,10 +15,13 @@ import (
 // testPipelinePage: docs/pipeline.md shows a real host's flows, each with what it does and what for, and real traces of
 // what becomes of packets.
 func testPipelinePage(t *testing.T, h *lab.Host, one, near, two container) {
-	eventually(t, "all containers have their names", func() (string, bool) {
-		text := run(t, h, "ovsnet", "endpoint", "ls")
-		return text, !slices.ContainsFunc([]container{one, near, two}, func(c container) bool { return !strings.Contains(text, " "+c.name+" ") })
-	})
+	// The agents of both hosts tell of them, and learn names from etcd.
+	for _, node := range []string{"h1", "h2"} {
+		eventually(t, node+" knows all containers by their names", func() (string, bool) {
+			text := run(t, h, "ovsnet", "flows", "ls", "--node", node)
+			return text, !slices.ContainsFunc([]container{one, near, two}, func(c container) bool { return !strings.Contains(text, " "+c.name+" ("+c.addr+")") })
+		})
+	}
 	p := newPage("pipeline.md")
 	told := explanations(t, h)
 	tunnel := query[agent.Status](t, h, "status").OVS.TunnelPort
