@@ -3,6 +3,7 @@ package flows
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -104,11 +105,14 @@ func (f Installed) identity() string {
 	return f.Key.String()
 }
 
+// statistics are what a dumped line tells of a flow that changes by itself.
+var statistics = regexp.MustCompile(`\b(duration|n_packets|n_bytes|idle_age|hard_age)=[^, ]*, `)
+
 // String writes the flow in the words of ovs-ofctl; one that was not read as it
-// was dumped.
+// was dumped, without its statistics.
 func (f Installed) String() string {
 	if f.Unread != nil {
-		return strings.TrimSpace(f.Unread.Text)
+		return statistics.ReplaceAllString(strings.TrimSpace(f.Unread.Text), "")
 	}
 	return f.Flow.String()
 }

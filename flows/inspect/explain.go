@@ -37,6 +37,7 @@ func (b Bridge) explain(p pair) Explanation {
 	if p.has != nil {
 		e.Flow = written(*p.has)
 		if p.has.Unread != nil {
+			e.Flow = strings.TrimSpace(p.has.Unread.Text) // the column is one of it
 			e.Does = fmt.Sprintf("Not understood at column %d: %s.", p.has.Unread.Column, p.has.Unread.Cause)
 		}
 	}

@@ -34,7 +34,11 @@ func dump(list []flows.Installed) string {
 		if f.Unread != nil && flows.Ours(f.Cookie) {
 			continue
 		}
-		out.WriteString(" " + f.String() + "\n")
+		text := f.String()
+		if f.Unread != nil {
+			text = f.Unread.Text
+		}
+		out.WriteString(" " + text + "\n")
 	}
 	return out.String()
 }
