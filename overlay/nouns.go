@@ -248,6 +248,10 @@ func (n Node) Validate() error {
 		return Refuse(Invalid, "node \""+n.Name+"\"", "set --vtep", "no VTEP address")
 	}
 	for _, a := range n.VTEPs {
+		// A zone means something on one host only, and can be any text.
+		if a.Zone() != "" {
+			return Refuse(Invalid, "node \""+n.Name+"\"", "set --vtep to an address that is not link-local", "VTEP address %s has a zone", a.WithZone(""))
+		}
 		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {
 			return Refuse(Invalid, "node \""+n.Name+"\"", "set --vtep to a unicast address of this host that the other hosts reach", "VTEP address %s cannot be reached by others", a)
 		}

@@ -115,7 +115,7 @@ func TestNodeValidate(t *testing.T) {
 	}{
 		{"h1", addrs("192.0.2.1"), true}, {"h1", addrs("10.0.0.1", "203.0.113.1", "2001:db8::1"), true},
 		{"h1", nil, false}, {"h 1", addrs("192.0.2.1"), false}, {"h1", addrs(""), false}, {"h1", addrs("0.0.0.0"), false},
-		{"h1", addrs("127.0.0.1"), false}, {"h1", addrs("224.0.0.1"), false}, {"h1", addrs("::1"), false}, {"h1", addrs("192.0.2.1", "ff02::1"), false},
+		{"h1", addrs("127.0.0.1"), false}, {"h1", addrs("224.0.0.1"), false}, {"h1", addrs("fe80::1%eth0\x1b[2J"), false}, {"h1", addrs("::1"), false}, {"h1", addrs("192.0.2.1", "ff02::1"), false},
 	}
 	for _, tt := range tests {
 		n := overlay.Node{Name: tt.name, VTEPs: tt.vteps}

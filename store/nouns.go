@@ -162,8 +162,8 @@ func checkEndpoint(e overlay.Endpoint) error {
 	if err != nil {
 		return err
 	}
-	if len(e.Addrs()) == 0 || e.IPv4.IsValid() && !e.IPv4.Is4() || e.IPv6.IsValid() && !e.IPv6.Is6() {
-		return overlay.Refuse(overlay.Invalid, "endpoint "+overlay.ShortID(e.ID), "give it an address of the network's subnet", "it has no address, or one of the wrong family")
+	if len(e.Addrs()) == 0 || e.IPv4.IsValid() && !e.IPv4.Is4() || e.IPv6.IsValid() && !e.IPv6.Is6() || e.IPv6.Zone() != "" {
+		return overlay.Refuse(overlay.Invalid, "endpoint "+overlay.ShortID(e.ID), "give it an address of the network's subnet", "it has no address, one of the wrong family, or one with a zone")
 	}
 	for _, name := range e.Names {
 		if err := overlay.ValidateName("endpoint", name); err != nil {

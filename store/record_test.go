@@ -96,6 +96,7 @@ func TestParseRefusesWhatContradictsItsKey(t *testing.T) {
 		"endpoint":         {endpointsPrefix + "n1/e1", `{"v":1,"id":"e1","network":"n2","node":"h1","mac":"02:42:0a:00:00:02","ipv4":"10.0.0.2"}`, `it says that it is "n2/e1"`, parseAs[overlay.Endpoint]},
 		"endpoint, no MAC": {endpointsPrefix + "n1/e1", `{"v":1,"id":"e1","network":"n1","node":"h1","ipv4":"10.0.0.2"}`, "all zero", parseAs[overlay.Endpoint]},
 		"endpoint, no IP":  {endpointsPrefix + "n1/e1", `{"v":1,"id":"e1","network":"n1","node":"h1","mac":"02:42:0a:00:00:02"}`, "no address", parseAs[overlay.Endpoint]},
+		"endpoint, zone":   {endpointsPrefix + "n1/e1", `{"v":1,"id":"e1","network":"n1","node":"h1","mac":"02:42:0a:00:00:02","ipv6":"fe80::2%\u001b[2J"}`, "with a zone", parseAs[overlay.Endpoint]},
 		"endpoint, family": {endpointsPrefix + "n1/e1", `{"v":1,"id":"e1","network":"n1","node":"h1","mac":"02:42:0a:00:00:02","ipv4":"fd00::2"}`, "wrong family", parseAs[overlay.Endpoint]},
 		"endpoint, name":   {endpointsPrefix + "n1/e1", `{"v":1,"id":"e1","network":"n1","node":"h1","mac":"02:42:0a:00:00:02","ipv4":"10.0.0.2","names":["a b"]}`, "not a valid name", parseAs[overlay.Endpoint]},
 		"attachment":       {attachmentsPrefix + "n1/h1", `{"v":1,"network":"n1","node":"h2","docker_network":"d"}`, `it says that it is "n1/h2"`, parseAs[overlay.Attachment]},

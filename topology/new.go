@@ -117,8 +117,12 @@ func (f Facts) paths() map[direction]*Path {
 	return measured
 }
 
-// possible reports whether the numbers of a path can be true.
+// possible reports whether the numbers of a path can be true, and its address is
+// one of the underlay: an address's zone could be any text.
 func (p Path) possible() bool {
+	if p.Address.Zone() != "" {
+		return false
+	}
 	for _, ms := range []float64{p.Mean, p.Min, p.Max} {
 		if ms < 0 || ms > float64(time.Hour/time.Millisecond) || math.IsNaN(ms) {
 			return false

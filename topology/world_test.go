@@ -109,7 +109,8 @@ func hostile() *world {
 	w.host("h1", "192.0.2.1", "", topology.Path{Peer: "h2", Sent: 1, Received: 9, Mean: -1}, topology.Path{Peer: "nobody", Sent: 5},
 		topology.Path{Peer: "h2", Problem: bad})
 	w.host("h2", "192.0.2.2", bad)
-	w.answers["h2"] = topology.Answer{Report: topology.Report{Reasons: []string{bad}}}
+	zoned := topology.Path{Peer: "h1", Address: netip.MustParseAddr("fe80::1").WithZone(bad), Sent: 5}
+	w.answers["h2"] = topology.Answer{Report: topology.Report{Reasons: []string{bad}, Paths: []topology.Path{zoned}}}
 	w.network("web", 4096, "10.10.0.0/24")
 	w.edit.SetNetwork(overlay.Network{ID: "id-evil", Name: bad, VNI: 4097, Subnets: []overlay.Subnet{{Prefix: netip.MustParsePrefix("10.20.0.0/24")}}})
 	w.endpoint("web", "h1", "10.10.0.2", bad)
