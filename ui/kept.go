@@ -16,7 +16,12 @@ type kept[T any] struct {
 
 func newKept[T any]() *kept[T] { return &kept[T]{turn: make(chan struct{}, 1)} }
 
-// get returns the answer, fetched anew where it is older than that.
+// fetching bounds one fetch. Who waits has more patience, so that a slow answer is
+// told to whoever came while it was fetched.
+const fetching = 20 * time.Second
+
+// get returns the answer, fetched anew where it is older than that. Who asks and
+// goes away does not make it be fetched anew for the next.
 func (k *kept[T]) get(ctx context.Context, most time.Duration, fetch func(context.Context) (T, error)) (T, error) {
 	select {
 	case k.turn <- struct{}{}:
@@ -28,9 +33,9 @@ func (k *kept[T]) get(ctx context.Context, most time.Duration, fetch func(contex
 	if !k.at.IsZero() && time.Since(k.at) < most {
 		return k.value, k.err
 	}
-	value, err := fetch(ctx)
-	if ctx.Err() == nil {
-		k.value, k.err, k.at = value, err, time.Now()
-	}
-	return value, err
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetching)
+	defer cancel()
+	k.value, k.err = fetch(ctx)
+	k.at = time.Now()
+	return k.value, k.err
 }

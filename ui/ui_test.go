@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ovsnet/ovsnet/flows/journey"
 	"github.com/ovsnet/ovsnet/overlay"
@@ -21,10 +22,15 @@ import (
 type fake struct {
 	maps, traffics, traces int
 	asked                  ui.Question
+	// during is what happens while the map is made.
+	during func(context.Context)
 }
 
-func (f *fake) Map(context.Context) (topology.Map, error) {
+func (f *fake) Map(ctx context.Context) (topology.Map, error) {
 	f.maps++
+	if f.during != nil {
+		f.during(ctx)
+	}
 	edit := overlay.NewSnapshot().Edit()
 	edit.SetNode(overlay.Node{Name: "h1", VTEPs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
 	edit.SetNode(overlay.Node{Name: "h2", VTEPs: []netip.Addr{netip.MustParseAddr("192.0.2.2")}})
@@ -97,6 +103,25 @@ func TestPageAndAnswers(t *testing.T) {
 	}
 	if f.maps != 1 || f.traffics != 2 {
 		t.Errorf("the cluster was asked %d times for its map and %d times for traffic", f.maps, f.traffics)
+	}
+}
+
+// Who asks and goes away does not make the cluster be asked anew, and no answer is
+// waited for longer than there is time to tell it.
+func TestAskersWhoGoAway(t *testing.T) {
+	gone, goAway := context.WithCancel(t.Context())
+	f := &fake{during: func(ctx context.Context) {
+		goAway()
+		if deadline, bounded := ctx.Deadline(); ctx.Err() != nil || !bounded || time.Until(deadline) > 25*time.Second {
+			t.Errorf("after who asked went: %v, until %s", ctx.Err(), deadline)
+		}
+	}}
+	h := handler(f, ui.Gate{Loopback: true})
+	q := httptest.NewRequestWithContext(gone, http.MethodGet, "/v1/map", nil)
+	q.Host = "localhost"
+	h.ServeHTTP(httptest.NewRecorder(), q)
+	if w := (request{path: "/v1/map"}).to(h); w.Code != http.StatusOK || f.maps != 1 {
+		t.Errorf("%d, and the cluster was asked %d times", w.Code, f.maps)
 	}
 }
 
