@@ -28,7 +28,7 @@ func traceFlowsCommand() *cli.Command {
 		&cli.StringFlag{Name: "from-ip", Usage: "`ADDRESS` that the packet says it is from, instead of FROM's"},
 		&cli.StringFlag{Name: "from-mac", Usage: "MAC `ADDRESS` that the packet says it is from, instead of FROM's"},
 		&cli.StringFlag{Name: "to-mac", Usage: "MAC `ADDRESS` that the packet goes to, instead of TO's"},
-		&cli.DurationFlag{Name: "timeout", Usage: "how long another host's agent may take to answer, 1s to 10s", Value: 5 * time.Second, Action: checkTimeout},
+		&cli.DurationFlag{Name: "timeout", Usage: "how long another host's agent may take to answer, 1s to 10s", Value: 5 * time.Second, Action: checkTimeout(time.Second)},
 		&cli.BoolFlag{Name: "live", Usage: "send a real packet as well, and tell whether it arrives, how soon, and which flows counted it"},
 	)
 	return &cli.Command{

@@ -30,16 +30,22 @@ func mapFlags() []cli.Flag {
 				}
 				return nil
 			}},
-		&cli.DurationFlag{Name: "timeout", Usage: "how long another host's agent may take to answer, 1s to 10s", Value: 5 * time.Second, Action: checkTimeout},
+		&cli.DurationFlag{Name: "timeout", Usage: "how long another host's agent may take to answer, 3s to 10s", Value: 5 * time.Second, Action: checkTimeout(surveyed)},
 	)
 }
 
+// surveyed is the shortest time in which a host whose peers are gone has measured
+// that, and its answer is here; it would seem silent itself.
+const surveyed = 3 * time.Second
+
 // checkTimeout refuses times that make no sense for a host's answer.
-func checkTimeout(_ *cli.Context, d time.Duration) error {
-	if d < time.Second || d > 10*time.Second {
-		return overlay.Refuse(overlay.Invalid, fmt.Sprintf("--timeout %s", d), "use 1s to 10s", "no agent is waited for so long, or so shortly")
+func checkTimeout(least time.Duration) func(*cli.Context, time.Duration) error {
+	return func(_ *cli.Context, d time.Duration) error {
+		if d < least || d > 10*time.Second {
+			return overlay.Refuse(overlay.Invalid, fmt.Sprintf("--timeout %s", d), fmt.Sprintf("use %s to 10s", least), "no agent is waited for so long, or so shortly")
+		}
+		return nil
 	}
-	return nil
 }
 
 func topologyCommand() *cli.Command {

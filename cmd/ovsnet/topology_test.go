@@ -28,7 +28,7 @@ func TestTopologyRefusesBadInput(t *testing.T) {
 	}
 	for line, said := range map[string]string{
 		"topology web": "takes no argument", "topology -o png": "unknown format", "topology --width 10": "use 320 to 4000", "topology --measure some": "use auto, all, here or none",
-		"topology --timeout 1m": "use 1s to 10s", "ui now": "takes no argument", "ui --measure some": "use auto", "ui --token-file " + loose: "chmod 600",
+		"topology --timeout 1m": "use 3s to 10s", "topology --timeout 2s": "use 3s to 10s", "ui now": "takes no argument", "ui --measure some": "use auto", "ui --token-file " + loose: "chmod 600",
 	} {
 		var errs bytes.Buffer
 		status := run(t.Context(), append([]string{"ovsnet"}, strings.Fields(line)...), io.Discard, &errs)

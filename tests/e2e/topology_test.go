@@ -177,7 +177,7 @@ func (c charted) testFaults(t *testing.T) {
 	}
 	still(t, c.h3)
 	eventually(t, "h3 is silent, and looked at from outside", func() (string, bool) {
-		host, tunnel := h3(c.mapped(t, "--timeout", "2s"))
+		host, tunnel := h3(c.mapped(t, "--timeout", "3s"))
 		return fmt.Sprintf("%+v %+v", host, tunnel), (host.State == topology.Silent || host.State == topology.Away) && tunnel.Forth != nil && tunnel.Back == nil
 	})
 }
