@@ -26,8 +26,6 @@ type Page struct {
 	// Map is what it shows; nil for a page that asks who served it, at v1/map,
 	// v1/picture, v1/traffic and v1/trace.
 	Map *Map `json:"map"`
-	// Here is the host that serves it, whose counters are asked for more often.
-	Here string `json:"here"`
 	// Tables are the pipeline's, in the order in which packets meet them.
 	Tables []Table `json:"tables"`
 }

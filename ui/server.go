@@ -65,7 +65,7 @@ type server struct {
 // host that serves it.
 func Handler(c Cluster, here string, g Gate, log *slog.Logger) http.Handler {
 	s := &server{
-		cluster: c, here: here, html: sync.OnceValues(func() ([]byte, error) { return render(here) }), log: log, latest: newKept[topology.Map](), tracing: make(chan struct{}, traces),
+		cluster: c, here: here, html: sync.OnceValues(render), log: log, latest: newKept[topology.Map](), tracing: make(chan struct{}, traces),
 		traffic: map[string]*kept[topology.Traffic]{},
 	}
 	mux := http.NewServeMux()
@@ -90,8 +90,8 @@ func Serve(h http.Handler, log *slog.Logger) *http.Server {
 }
 
 // render makes the page, which has nothing of the cluster in it.
-func render(here string) ([]byte, error) {
-	p := topology.Page{Here: here}
+func render() ([]byte, error) {
+	var p topology.Page
 	for _, t := range flows.Tables() {
 		p.Tables = append(p.Tables, topology.Table{ID: int(t), Name: t.String(), Meaning: t.Meaning()})
 	}
@@ -111,9 +111,16 @@ func (s *server) page(w http.ResponseWriter, _ *http.Request) {
 	s.sent(err)
 }
 
+// seen is the Map and the host that serves it, whose counters the page asks for
+// more often.
+type seen struct {
+	topology.Map
+	Here string `json:"here"`
+}
+
 func (s *server) mapped(w http.ResponseWriter, q *http.Request) {
 	m, err := s.latest.get(q.Context(), mapFor, s.cluster.Map)
-	s.reply(w, m, err)
+	s.reply(w, seen{m, s.here}, err)
 }
 
 func (s *server) picture(w http.ResponseWriter, q *http.Request) {
@@ -165,8 +172,12 @@ func (s *server) traced(w http.ResponseWriter, q *http.Request) {
 	var question Question
 	decode := json.NewDecoder(http.MaxBytesReader(w, q.Body, most))
 	decode.DisallowUnknownFields()
-	if err := decode.Decode(&question); err != nil || q.Header.Get("Content-Type") != "application/json" {
+	if q.Header.Get("Content-Type") != "application/json" {
 		refuse(w, http.StatusBadRequest, "no question in JSON")
+		return
+	}
+	if err := decode.Decode(&question); err != nil {
+		refuse(w, http.StatusBadRequest, "the question cannot be read: "+err.Error())
 		return
 	}
 	select {

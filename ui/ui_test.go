@@ -184,6 +184,22 @@ func TestHostsAndSites(t *testing.T) {
 	}
 }
 
+// The page has nothing in it that is not told to everybody; who serves it is told
+// with the map.
+func TestPageIsEmpty(t *testing.T) {
+	h := ui.Handler(&fake{}, "the-serving-host", ui.Gate{Loopback: true}, slog.New(slog.DiscardHandler))
+	if page := (request{path: "/"}).to(h).Body.String(); strings.Contains(page, "the-serving-host") {
+		t.Error("the page names the host that serves it")
+	}
+	var told struct {
+		Here  string
+		Hosts []topology.Host
+	}
+	if err := json.NewDecoder((request{path: "/v1/map"}).to(h).Body).Decode(&told); err != nil || told.Here != "the-serving-host" || len(told.Hosts) != 2 {
+		t.Errorf("%+v, %v", told, err)
+	}
+}
+
 func TestToken(t *testing.T) {
 	f := &fake{}
 	h := handler(f, ui.Gate{Token: "abcdefghijklmnop"})

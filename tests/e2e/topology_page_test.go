@@ -36,6 +36,8 @@ func (c charted) testBrowser(t *testing.T) {
 		b.shows("what containers send", `[...document.querySelectorAll("#rows .sends")].some((e) => /[kM]bit/.test(e.textContent))
 			&& document.querySelectorAll("#wide .chip.busy").length === 2`)
 		b.picture("topology.png", 1280, "#wide svg")
+		b.value(`(() => { const was = ask; ask = (path, body) => path.endsWith("host=h2") ? Promise.reject(new Error("silent")) : was(path, body); })()`)
+		b.shows("nothing of a host that tells no more", `document.querySelectorAll("#wide .chip.busy").length === 1`)
 	})
 	t.Run("traces", func(t *testing.T) {
 		b.window(1280, 900)
@@ -54,6 +56,18 @@ func (c charted) testBrowser(t *testing.T) {
 		b.shows("the fourth step, and the tunnel in the picture", `document.querySelector(".steps-nav").innerText.includes("step 4 of 7: h1, Forward")
 			&& document.querySelector("#wide .way[data-a=h1][data-b=h2]") !== null`)
 		b.picture("trace.png", 1280, "#answer .walk")
+	})
+	t.Run("a trace that comes too late", func(t *testing.T) {
+		b.value(`(() => { const was = ask; ask = async (path, body) => { if (body?.proto === "") await new Promise((go) => setTimeout(go, 1500)); return was(path, body); }; })()`)
+		b.value(`document.querySelector("#go").click()`)
+		b.value(`(() => { document.querySelector("#proto").value = "tcp"; document.querySelector("#go").click(); })()`)
+		b.shows("the answer to the last question", `document.querySelector("#answer").innerText.includes("tp_dst=80")`)
+		b.value(`new Promise((go) => setTimeout(go, 3000))`)
+		if b.value(`document.querySelector("#answer").innerText.includes("tp_dst=80")`) != "true" {
+			t.Error("an answer that came late stands instead of the one to the last question")
+		}
+		b.value(`(() => { document.querySelector("#dport").value = "70000"; document.querySelector("#go").click(); })()`)
+		b.shows("that there is no such port", `document.querySelector("#answer").innerText.includes("use 1 to 65535")`)
 	})
 	t.Run("narrow and dark", func(t *testing.T) {
 		b.open(url, 480, "dark")

@@ -14,6 +14,8 @@ const state = {
   rates: new Map(), // by endpoint's key: packets and bytes per second
   counts: new Map(), // by host: the last traffic that was told
   names: new Map(), // networks by ID
+  here: "", // the host that serves
+  question: null, // the trace that is asked for; another answer comes too late
 };
 
 const keyOf = (network, endpoint) => network + "/" + endpoint;
@@ -53,6 +55,7 @@ async function renew() {
     ask("map").then((r) => r.json()), ask("picture?form=wide").then((r) => r.text()), ask("picture?form=narrow").then((r) => r.text()),
   ]);
   state.map = map;
+  state.here = map.here;
   for (const [id, text] of [["wide", wide], ["narrow", narrow]]) {
     const drawing = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
     $(id).replaceChildren(document.importNode(drawing, true));
@@ -102,6 +105,7 @@ function label(e) {
 // pick chooses a container; with the second one the packet is followed.
 function pick(key) {
   if (!served) return;
+  state.question = null;
   state.way.clear();
   if (state.ends.includes(key)) state.ends = state.ends.filter((k) => k !== key);
   else state.ends = state.ends.length < 2 ? [...state.ends, key] : [key];
@@ -157,6 +161,7 @@ function count(traffic) {
   state.counts.set(traffic.node, traffic);
   const seconds = before ? (Date.parse(traffic.at) - Date.parse(before.at)) / 1000 : 0;
   if (before && seconds <= 0) return;
+  forgetRates(traffic.node);
   const old = new Map((before ? before.endpoints : []).map((e) => [keyOf(e.network, e.endpoint), e]));
   for (const e of traffic.endpoints) {
     const key = keyOf(e.network, e.endpoint), was = old.get(key);
@@ -164,6 +169,16 @@ function count(traffic) {
     const rate = (field) => (was && e[field] >= was[field] ? (e[field] - was[field]) / seconds : 0);
     state.rates.set(key, { from: rate("from_bytes"), to: rate("to_bytes"), spoofed: e.spoofed, known: Boolean(was), node: traffic.node });
   }
+}
+
+// forgetRates drops what was counted on a host, which would look like traffic for ever when it is told no more.
+function forgetRates(node) {
+  for (const [key, rate] of state.rates) if (rate.node === node) state.rates.delete(key);
+}
+
+function forget(node) {
+  state.counts.delete(node);
+  forgetRates(node);
 }
 
 function bits(bytesPerSecond) {
@@ -210,13 +225,14 @@ function showRates() {
 let turn = 0;
 async function countAll() {
   if (document.hidden || !state.map) return;
-  const others = state.map.hosts.filter((h) => h.name !== data.here && h.endpoints > 0 && h.state !== "away" && h.state !== "silent").map((h) => h.name);
-  const asked = new Set([data.here, others[turn++ % others.length], others[turn++ % others.length]].filter(Boolean));
+  const others = state.map.hosts.filter((h) => h.name !== state.here && h.endpoints > 0 && h.state !== "away" && h.state !== "silent").map((h) => h.name);
+  for (const node of [...state.counts.keys()]) if (node !== state.here && !others.includes(node)) forget(node);
+  const asked = new Set([state.here, others[turn++ % others.length], others[turn++ % others.length]].filter(Boolean));
   await Promise.all([...asked].map(async (name) => {
     try {
       count(await (await ask("traffic?host=" + encodeURIComponent(name))).json());
     } catch (error) {
-      state.counts.delete(name);
+      forget(name);
     }
   }));
   showRates();
@@ -235,13 +251,18 @@ async function trace() {
   if (!from || !to) return;
   const body = { from: { network: from.network, endpoint: from.id }, to: { network: to.network, endpoint: to.id }, proto: $("proto").value };
   if (body.proto === "tcp" || body.proto === "udp") body.dport = Number($("dport").value);
+  if ("dport" in body && !(Number.isInteger(body.dport) && body.dport > 0 && body.dport < 65536)) {
+    state.question = null;
+    $("answer").replaceChildren(make("p", "bad", "no such port: use 1 to 65535"));
+    return;
+  }
+  const question = (state.question = body);
   $("answer").replaceChildren(make("p", "soft", "asking the hosts …"));
-  const asked = state.ends.join();
   try {
     const told = await (await ask("trace", body)).json();
-    if (state.ends.join() === asked) draw(told);
+    if (state.question === question) draw(told);
   } catch (error) {
-    $("answer").replaceChildren(make("p", "bad", error.message));
+    if (state.question === question) $("answer").replaceChildren(make("p", "bad", error.message));
   }
 }
 
@@ -348,7 +369,7 @@ $("search").addEventListener("submit", (event) => event.preventDefault());
 $("proto").addEventListener("change", () => { $("dport-label").hidden = !["tcp", "udp"].includes($("proto").value); });
 $("question").addEventListener("submit", (event) => { event.preventDefault(); trace(); });
 $("swap").addEventListener("click", () => { state.ends.reverse(); mark(); trace(); });
-$("clear").addEventListener("click", () => { state.ends = []; state.way.clear(); mark(); $("answer").replaceChildren(); });
+$("clear").addEventListener("click", () => { state.question = null; state.ends = []; state.way.clear(); mark(); $("answer").replaceChildren(); });
 
 function begin() {
   $("door").hidden = true;
