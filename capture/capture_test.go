@@ -2,8 +2,11 @@ package capture
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +24,8 @@ const (
 	oneSends  = "02420a0a0003 02420a0a0002 0800 4500001c000040004011 0000 0a0a0002 0a0a0003 9c40 0035 0008 0000"
 	oneForges = "02420a0a0003 02420a0a0002 0800 4500001c000040004011 0000 0a0a0063 0a0a0003 9c40 0035 0008 0000"
 	later     = "02420a0a0003 02420a0a0002 0800 4500001c000000b94011 0000 0a0a0002 0a0a0003 9c40 0035 0008 0000"
+	// optioned says that its IP header is longer than all of it.
+	optioned  = "02420a0a0003 02420a0a0002 0800 4f00001c000040004011 0000 0a0a0002 0a0a0003 9c40 0035 0008 0000"
 	neighbour = "3333ff000003 02420a0a0002 86dd 6000000000203aff fd000000000000000000000000000002 ff0200000000000000000001ff000003 8700 0000 00000000 fd000000000000000000000000000003 010102420a0a0002"
 	oneTagged = "02420a0a0003 02420a0a0002 8100 000a 0800 4500001c000040004011 0000 0a0a0002 0a0a0003 9c40 0035 0008 0000"
 	stranger  = "0180c2000000 0ea1b2c3d4e5 88cc 0207"
@@ -74,6 +79,7 @@ func TestAtAnEndpoint(t *testing.T) {
 		{oneSends, false, "from one  one (10.10.0.2:40000) > two (10.10.0.3:53)  udp, 42 bytes"},
 		{oneForges, false, "from one  one (10.10.0.99:40000) > two (10.10.0.3:53)  udp, 42 bytes"},
 		{later, false, "from one  one (10.10.0.2) > two (10.10.0.3)  udp, a later fragment, 42 bytes"},
+		{optioned, false, "from one  one (10.10.0.2) > two (10.10.0.3)  udp, cut short, 42 bytes"},
 		{neighbour, false, "from one  one (fd00::2) > ff02::1:ff00:3  icmp6 who has fd00::3, 86 bytes"},
 		{oneTagged, false, "from one  one (10.10.0.2:40000) > two (10.10.0.3:53)  vlan 10, udp, 46 bytes"},
 		{stranger, true, "to   one  0e:a1:b2:c3:d4:e5 > 01:80:c2:00:00:00  ethertype 0x88cc, 16 bytes"},
@@ -266,6 +272,16 @@ func FuzzDescribe(f *testing.F) {
 	for _, text := range []string{onePinged, oneAsks, oneDials, later, neighbour, oneTagged, stranger} {
 		data, _ := hex.DecodeString(strings.ReplaceAll(text, " ", ""))
 		f.Add(data)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "tcpdump"), []byte("#!/bin/sh\nexec /bin/sleep 60\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := Translate(ctx, "host nowhere"); !overlay.IsKind(err, overlay.Unavailable) || !strings.Contains(err.Error(), "name server") {
+		t.Errorf("a tcpdump that does not end: %v", err)
+	}
 		f.Add(data[:len(data)/2])
 	}
 	names := NewNames(cluster())

@@ -77,8 +77,10 @@ func (d *described) ip(data []byte) {
 	switch {
 	case !d.from.Addr.IsValid():
 		d.what = "ip, cut short"
-	case rest == nil:
+	case rest == nil && isFragment(data):
 		d.what = protoName(proto) + ", a later fragment"
+	case rest == nil:
+		d.what = protoName(proto) + ", cut short"
 	case proto == protoTCP && len(rest) >= tcpSize:
 		d.ports(rest)
 		d.what = fmt.Sprintf("tcp %s, seq %d", tcpFlags(rest[13]), binary.BigEndian.Uint32(rest[4:]))

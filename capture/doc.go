@@ -33,7 +33,8 @@
 // Filters in tcpdump's language are translated by tcpdump itself (-ddd): nobody
 // speaks it better, and it needs no privilege for that. The program runs in the
 // kernel for an endpoint, and in this process for the tunnel, where it is about the
-// packet inside. Without a filter tcpdump is not needed.
+// packet inside, and for packets with a VLAN tag, which the kernel's filters do not
+// see. Without a filter tcpdump is not needed.
 //
 // # Rejected
 //

@@ -21,8 +21,9 @@ const (
 	translateTimeout = 10 * time.Second
 	// maxCarried is how many bytes Carrying compares at most: a jump is of one byte.
 	maxCarried = 256
-	// maxProgram is what Linux takes, in instructions (BPF_MAXINSNS).
-	maxProgram = 4096
+	// maxProgram is what Linux takes, in instructions (BPF_MAXINSNS), beside those of
+	// untagged.
+	maxProgram = 4096 - 3
 )
 
 // Translate makes a Filter of words in tcpdump's language (pcap-filter(7)), by a run
@@ -41,6 +42,11 @@ func Translate(ctx context.Context, words string) (Filter, error) {
 	if errors.Is(err, exec.ErrNotFound) {
 		return nil, overlay.Refuse(overlay.Unavailable, "tcpdump", "install it (apt install tcpdump), or capture without a filter",
 			"it is not installed, and filters are in its language")
+	}
+	if ctx.Err() != nil {
+		refusal := overlay.Refuse(overlay.Unavailable, fmt.Sprintf("filter %q", words), "name hosts by their addresses", "tcpdump does not say what it means, as when a name server is away")
+		refusal.Err = ctx.Err()
+		return nil, refusal
 	}
 	if err != nil {
 		said, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(complaint.String()), "tcpdump: "), "\n")
@@ -87,6 +93,20 @@ func (f Filter) judge() (func(data []byte) bool, error) {
 		keep, err := vm.Run(data)
 		return err == nil && keep > 0
 	}, nil
+}
+
+// untagged is the filter for the kernel, which takes a VLAN tag out of a packet before
+// it filters: what had one passes, and is judged when it is whole again.
+func (f Filter) untagged() (Filter, error) {
+	if len(f) == 0 {
+		return nil, nil
+	}
+	tagged, err := assemble([]bpf.Instruction{
+		bpf.LoadExtension{Num: bpf.ExtVLANTagPresent},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1},
+		bpf.RetConstant{Val: MaxLength},
+	})
+	return append(tagged, f...), err
 }
 
 // assemble makes a Filter of a program of our own.

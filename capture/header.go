@@ -9,6 +9,7 @@ import (
 // (RFC 8200), UDP (RFC 768), TCP (RFC 9293) and VXLAN (RFC 7348), in bytes.
 const (
 	ethernetSize  = 14
+	ethernetSrc   = 6
 	arpSize       = 28
 	ipv4Size      = 20
 	ipv4Fragment  = 6
@@ -43,6 +44,12 @@ const (
 	protoICMPv6 = 58
 )
 
+// isFragment reports whether data, an IPv4 packet, is not the beginning of its
+// payload.
+func isFragment(data []byte) bool {
+	return binary.BigEndian.Uint16(data[ipv4Fragment:])&fragmentMask != 0
+}
+
 // ipHeader reads an IPv4 or IPv6 header; what follows it is nil where it does not
 // follow at once, or is not the beginning of its payload.
 func ipHeader(data []byte) (src, dst netip.Addr, proto byte, rest []byte) {
@@ -51,7 +58,7 @@ func ipHeader(data []byte) (src, dst netip.Addr, proto byte, rest []byte) {
 		src, _ = netip.AddrFromSlice(data[ipv4Src:][:addressesIPv4])
 		dst, _ = netip.AddrFromSlice(data[ipv4Src+addressesIPv4:][:addressesIPv4])
 		header := int(data[0]&0x0f) * wordSize
-		if header >= ipv4Size && header <= len(data) && binary.BigEndian.Uint16(data[ipv4Fragment:])&fragmentMask == 0 {
+		if header >= ipv4Size && header <= len(data) && !isFragment(data) {
 			rest = data[header:]
 		}
 		return src, dst, data[ipv4Proto], rest

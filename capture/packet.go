@@ -16,4 +16,6 @@ type Packet struct {
 	Data []byte
 	// link is the kernel's number of the link.
 	link int
+	// tagged says that its VLAN tag was put back, which the kernel's filter did not see.
+	tagged bool
 }

@@ -31,6 +31,10 @@ type Socket struct {
 	link string
 	data []byte
 	oob  []byte
+	// keeps is the filter for what the kernel's has not seen whole.
+	keeps func([]byte) bool
+	// down says that the link went down: what is left are packets from before.
+	down bool
 }
 
 // ListenLink opens a Socket for what passes the link of that name and meets the
@@ -43,7 +47,20 @@ func ListenLink(link string, filter Filter) (*Socket, error) {
 		refusal.Err = err
 		return nil, refusal
 	}
-	return listen(link, found.Index, unix.SOCK_RAW, filter)
+	keeps, err := filter.judge()
+	if err != nil {
+		return nil, err
+	}
+	untagged, err := filter.untagged()
+	if err != nil {
+		return nil, err
+	}
+	s, err := listen(link, found.Index, unix.SOCK_RAW, untagged)
+	if err != nil {
+		return nil, err
+	}
+	s.keeps = keeps
+	return s, nil
 }
 
 // listenAll opens a Socket for what passes any link, from the IP header on.
@@ -106,6 +123,16 @@ func networkOrder(n uint16) uint16 {
 // Next returns the next packet, whose Data stands until the next call, or ctx's
 // error when that ends.
 func (s *Socket) Next(ctx context.Context) (Packet, error) {
+	for {
+		p, err := s.next(ctx)
+		if err != nil || !p.tagged || s.keeps(p.Data) {
+			return p, err
+		}
+	}
+}
+
+// next returns the next packet that the kernel's filter took.
+func (s *Socket) next(ctx context.Context) (Packet, error) {
 	if err := s.file.SetReadDeadline(time.Time{}); err != nil {
 		return Packet{}, fmt.Errorf("listen to %s: %w", s.link, err)
 	}
@@ -135,6 +162,14 @@ func (s *Socket) Next(ctx context.Context) (Packet, error) {
 // take receives one packet, if one is there.
 func (s *Socket) take(fd int) (Packet, error) {
 	n, oobn, _, from, err := unix.Recvmsg(fd, s.data[vlanTagSize:], s.oob, unix.MSG_TRUNC)
+	if errors.Is(err, unix.ENETDOWN) {
+		// The kernel tells that before it gives what passed until then.
+		s.down = true
+		n, oobn, _, from, err = unix.Recvmsg(fd, s.data[vlanTagSize:], s.oob, unix.MSG_TRUNC)
+	}
+	if s.down && errors.Is(err, unix.EAGAIN) {
+		err = unix.ENETDOWN
+	}
 	if err != nil {
 		return Packet{}, err
 	}
@@ -171,7 +206,7 @@ func (s *Socket) tagged(p Packet, aux []byte) Packet {
 	copy(s.data, p.Data[:macs])
 	binary.BigEndian.PutUint16(s.data[macs:], kind)
 	binary.BigEndian.PutUint16(s.data[macs+2:], tci)
-	p.Data, p.Length = s.data[:len(p.Data)+vlanTagSize], p.Length+vlanTagSize
+	p.Data, p.Length, p.tagged = s.data[:len(p.Data)+vlanTagSize], p.Length+vlanTagSize, true
 	return p
 }
 

@@ -1,0 +1,134 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/ovsnet/ovsnet/overlay"
+)
+
+// onVlan10 and onIP are what tcpdump makes of "vlan 10" and "ip".
+const (
+	onVlan10 = "9\n40 0 0 12\n21 2 0 33024\n21 1 0 34984\n21 0 4 37120\n40 0 0 14\n84 0 0 4095\n21 0 1 10\n6 0 0 262144\n6 0 0 0\n"
+	onIP     = "4\n40 0 0 12\n21 0 1 2048\n6 0 0 262144\n6 0 0 0\n"
+)
+
+// cable is a veth pair in a network namespace of the test's own; what is sent comes
+// in at the link named here.
+type cable struct {
+	t     *testing.T
+	index int
+	fd    int
+}
+
+const here = "here"
+
+func newCable(t *testing.T) cable {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("needs root")
+		}
+		t.Skip("needs root")
+	}
+	// The thread is never given back, and the namespace ends with it.
+	runtime.LockOSThread()
+	c := cable{t: t}
+	c.check(unix.Unshare(unix.CLONE_NEWNET))
+	c.check(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: here}, PeerName: "there"}))
+	for _, name := range []string{here, "there"} {
+		link, err := netlink.LinkByName(name)
+		c.check(err)
+		c.check(netlink.LinkSetUp(link))
+	}
+	there, err := net.InterfaceByName("there")
+	c.check(err)
+	c.index = there.Index
+	c.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	c.check(err)
+	t.Cleanup(func() { _ = unix.Close(c.fd) })
+	return c
+}
+
+func (c cable) check(err error) {
+	c.t.Helper()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c cable) send(text string) {
+	c.t.Helper()
+	c.check(unix.Sendto(c.fd, frame(c.t, text), 0, &unix.SockaddrLinklayer{Ifindex: c.index}))
+}
+
+func (c cable) listen(program string) *Socket {
+	c.t.Helper()
+	filter, err := parseProgram(program)
+	c.check(err)
+	s, err := ListenLink(here, filter)
+	c.check(err)
+	c.t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// expect takes the next packet, which is to be this one.
+func (c cable) expect(s *Socket, text string) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), 20*time.Second)
+	defer cancel()
+	p, err := s.Next(ctx)
+	if want := frame(c.t, text); err != nil || string(p.Data) != string(want) || p.Length != len(want) || p.Out || time.Since(p.At).Abs() > time.Minute {
+		c.t.Fatalf("%x of %d bytes at %s, out: %v, error %v; want %x", p.Data, p.Length, p.At, p.Out, err, want)
+	}
+}
+
+// The kernel takes a VLAN tag out of a packet before its filters see that; a filter
+// is about the packet as it was on the wire, tag and all.
+func TestFiltersSeeTags(t *testing.T) {
+	c := newCable(t)
+	vlan, ip := c.listen(onVlan10), c.listen(onIP)
+	other := strings.Replace(oneTagged, "8100 000a", "8100 000b", 1)
+	for _, text := range []string{other, oneAsks, oneTagged, oneSends} {
+		c.send(text)
+	}
+	c.expect(vlan, oneTagged)
+	c.expect(ip, oneSends)
+}
+
+// What passed before a link went down is shown before that is told.
+func TestTheLastPackets(t *testing.T) {
+	c := newCable(t)
+	s := c.listen(onIP)
+	c.send(oneSends)
+	c.send(oneDials)
+	link, err := netlink.LinkByName(here)
+	c.check(err)
+	c.check(netlink.LinkDel(link))
+	c.expect(s, oneSends)
+	c.expect(s, oneDials)
+	for range 2 {
+		if _, err := s.Next(t.Context()); !overlay.IsKind(err, overlay.Missing) {
+			t.Errorf("after the last packet: error %v", err)
+		}
+	}
+}
+
+// Whoever waits for a packet is let go when he wants no more.
+func TestNextEnds(t *testing.T) {
+	s := newCable(t).listen(onVlan10)
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(10*time.Millisecond, cancel)
+	if _, err := s.Next(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
