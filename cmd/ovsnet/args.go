@@ -9,7 +9,8 @@ import (
 
 // flagsFirst moves the flags of the named sub-command before its arguments, so
 // that `ovsnet network inspect web -o json` works: the flag parser stops at the
-// first argument. Everything after `--` stays.
+// first argument. What comes after `--` is no flag, and the parser is told so before
+// it meets an argument.
 func flagsFirst(app *cli.App, args []string) []string {
 	at, flags := 1, app.Flags
 	for commands := app.Commands; at < len(args); at++ {
@@ -24,7 +25,7 @@ func flagsFirst(app *cli.App, args []string) []string {
 	for i := 0; i < len(rest); i++ {
 		word := rest[i]
 		if word == "--" {
-			words = append(words, rest[i:]...)
+			words = slices.Concat(rest[i:i+1], words, rest[i+1:])
 			break
 		}
 		if !strings.HasPrefix(word, "-") || word == "-" {

@@ -129,16 +129,15 @@ func newWatch(c *cli.Context, s *overlay.Snapshot, filter capture.Filter) (watch
 		if err != nil {
 			return watch{}, err
 		}
-		return watchEndpoint(s, e, filter)
+		return watchEndpoint(c, s, e, filter)
 	}
 	return watchTunnel(c, s, filter)
 }
 
-func watchEndpoint(s *overlay.Snapshot, e overlay.Endpoint, filter capture.Filter) (watch, error) {
+func watchEndpoint(c *cli.Context, s *overlay.Snapshot, e overlay.Endpoint, filter capture.Filter) (watch, error) {
 	socket, err := capture.ListenLink(e.PortName(), filter)
 	if overlay.IsKind(err, overlay.Missing) {
-		return watch{}, overlay.Refuse(overlay.Missing, "endpoint "+e.Label(), "run ovsnet capture on "+e.Node,
-			"it is on %s; this host has no link of it", e.Node)
+		return watch{}, unlinked(e, thisHost(c))
 	}
 	if err != nil {
 		return watch{}, err
@@ -152,6 +151,15 @@ func watchEndpoint(s *overlay.Snapshot, e overlay.Endpoint, filter capture.Filte
 		return p, func() capture.Line { return names.At(p, e, network) }, err
 	}
 	return watch{what: fmt.Sprintf("%s in %s, at link %s", e.Label(), network, e.PortName()), next: next, source: socket}, nil
+}
+
+// unlinked says why an endpoint's link is not on this host.
+func unlinked(e overlay.Endpoint, here string) error {
+	object := "endpoint " + e.Label()
+	if e.Node == here {
+		return overlay.Refuse(overlay.Missing, object, "start its container again; see ovsnet status", "it is on this host, and has no link here, as while its container does not run")
+	}
+	return overlay.Refuse(overlay.Missing, object, "run ovsnet capture on "+e.Node, "it is on %s; this host has no link of it", e.Node)
 }
 
 func watchTunnel(c *cli.Context, s *overlay.Snapshot, filter capture.Filter) (watch, error) {

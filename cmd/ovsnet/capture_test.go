@@ -82,3 +82,13 @@ func TestCaptureRefuses(t *testing.T) {
 		}
 	}
 }
+
+// Whoever asks on the right host is not sent there.
+func TestUnlinked(t *testing.T) {
+	e := overlay.Endpoint{ID: "e1", Node: "h1", Names: []string{"one"}}
+	for here, said := range map[string]string{"h1": "start its container again", "h2": "run ovsnet capture on h1"} {
+		if err := unlinked(e, here); !overlay.IsKind(err, overlay.Missing) || !strings.Contains(err.Error(), said) {
+			t.Errorf("on %s: %v", here, err)
+		}
+	}
+}

@@ -33,6 +33,7 @@ func TestFlagsFirst(t *testing.T) {
 		{"boolean flags take no word", "ovsnet network create web --internal --subnet 10.0.0.0/24", "ovsnet network create --internal --subnet 10.0.0.0/24 web"},
 		{"nothing moves before a sub-command", "ovsnet network ls", "ovsnet network ls"},
 		{"everything after -- stays", "ovsnet endpoint inspect -- -x -o json", "ovsnet endpoint inspect -- -x -o json"},
+		{"and -- is no argument", "ovsnet capture one -w f -- -x -w", "ovsnet capture -w f -- one -x -w"},
 		{"no command", "ovsnet", "ovsnet"},
 		{"an unknown command stays", "ovsnet nope x", "ovsnet nope x"},
 	}
