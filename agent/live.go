@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"time"
 
 	"github.com/ovsnet/ovsnet/flows/journey"
 )
@@ -15,15 +16,15 @@ func (h *Hosts) Live(ctx context.Context, from, to string, p journey.Probe) (jou
 	// The switch answers ARP where it is asked.
 	arrives := p.Proto != "arp"
 	if arrives {
-		if _, err := timely[struct{}](ctx, h, receiver, AboutExpecting, p); err != nil {
+		if _, err := timely[struct{}](ctx, h, receiver, AboutExpecting, p, 0); err != nil {
 			return live, err
 		}
 	}
 	var err error
-	if live.Sending, err = timely[journey.Sending](ctx, h, sender, AboutSending, p); err != nil || !arrives {
+	if live.Sending, err = timely[journey.Sending](ctx, h, sender, AboutSending, p, answerPatience); err != nil || !arrives {
 		return live, err
 	}
-	live.Arrival, err = timely[journey.Arrival](ctx, h, receiver, AboutArrival, p)
+	live.Arrival, err = timely[journey.Arrival](ctx, h, receiver, AboutArrival, p, arrivalPatience)
 	return live, err
 }
 
@@ -35,9 +36,10 @@ func (h *Hosts) inspector(node string) Inspector {
 	return h.Remote(node)
 }
 
-// timely asks about a probe within an agent's patience.
-func timely[T any](ctx context.Context, h *Hosts, i Inspector, kind string, p journey.Probe) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.Patience)
+// timely asks about a probe within an agent's patience, beside what the agent itself
+// waits for a packet that may not come.
+func timely[T any](ctx context.Context, h *Hosts, i Inspector, kind string, p journey.Probe, waits time.Duration) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.Patience+waits)
 	defer cancel()
 	return ask[T](ctx, i, kind, p)
 }

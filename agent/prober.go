@@ -29,8 +29,9 @@ const (
 
 // Ears hear packets on links.
 type Ears interface {
-	// Listen hears packets that have the token at that offset, from now on.
-	Listen(link string, offset int, token []byte) (Ear, error)
+	// Listen hears packets from that MAC address that have the token at that offset,
+	// from now on.
+	Listen(link string, from overlay.MAC, offset int, token []byte) (Ear, error)
 }
 
 // Ear hears packets on one link.
@@ -95,9 +96,10 @@ func plugged(b journey.Bridge, e overlay.Endpoint) (uint32, error) {
 	return port.OFPort, nil
 }
 
-// listen hears what carries a probe's token into an endpoint's container.
-func (p *Prober) listen(e overlay.Endpoint, s journey.Sendable) (Ear, error) {
-	return p.ears.Listen(e.PortName(), len(s.Frame)-len(s.Token), s.Token[:])
+// listen hears what carries a probe's token into an endpoint's container from the
+// other one: a probe that comes back to who sent it is no answer.
+func (p *Prober) listen(at, from overlay.Endpoint, s journey.Sendable) (Ear, error) {
+	return p.ears.Listen(at.PortName(), from.MAC, len(s.Frame)-len(s.Token), s.Token[:])
 }
 
 // Expect listens for a probe at its receiver on this host, for a while.
@@ -117,7 +119,7 @@ func (p *Prober) Expect(d decider, probe journey.Probe) error {
 	if p.expected[probe.Token] != nil {
 		return overlay.Refuse(overlay.Conflict, "probe "+probe.Token, "use another token", "it is listened for already")
 	}
-	ear, err := p.listen(s.To, s)
+	ear, err := p.listen(s.To, s.From, s)
 	if err != nil {
 		return err
 	}
@@ -178,7 +180,7 @@ func (p *Prober) Send(ctx context.Context, d decider, probe journey.Probe) (jour
 	}
 	var ear Ear
 	if s.Answers {
-		if ear, err = p.listen(s.From, s); err != nil {
+		if ear, err = p.listen(s.From, s.To, s); err != nil {
 			return journey.Sending{}, err
 		}
 		defer func() { _ = ear.Close() }()

@@ -15,11 +15,14 @@ import (
 // wire is a switch that delivers to where somebody listens.
 type wire struct {
 	ears map[string]chan time.Time
+	// from is whom somebody listened to last.
+	from overlay.MAC
 	sent []string
 	err  error
 }
 
-func (w *wire) Listen(link string, offset int, token []byte) (Ear, error) {
+func (w *wire) Listen(link string, from overlay.MAC, offset int, token []byte) (Ear, error) {
+	w.from = from
 	if w.ears[link] == nil {
 		w.ears[link] = make(chan time.Time, 1)
 	}
@@ -81,6 +84,9 @@ func TestProbesAreSent(t *testing.T) {
 	if err != nil || sending.Answered != time.Unix(7, 0) || len(w.sent) != 1 || w.sent[0] != "76 bytes from port 2" {
 		t.Fatalf("%+v, %v, %v", sending, err, w.sent)
 	}
+	if want := overlay.MACFromAddr(netip.MustParseAddr("10.0.0.3")); w.from != want {
+		t.Errorf("an answer may come from %s, want %s", w.from, want)
+	}
 	if _, back := someProbe(t, true, 1); true {
 		if _, err := p.Send(t.Context(), d, back); !overlay.IsKind(err, overlay.Missing) {
 			t.Errorf("from an endpoint elsewhere: %v", err)
@@ -114,6 +120,9 @@ func TestProbesAreExpected(t *testing.T) {
 	}
 	if err := p.Expect(d, probe); err != nil {
 		t.Fatal(err)
+	}
+	if want := overlay.MACFromAddr(netip.MustParseAddr("10.0.0.3")); w.from != want {
+		t.Errorf("the probe may come from %s, want %s", w.from, want)
 	}
 	if err := p.Expect(d, probe); !overlay.IsKind(err, overlay.Conflict) {
 		t.Errorf("the same once more: %v", err)
@@ -154,5 +163,38 @@ func TestProbesTravelTheSame(t *testing.T) {
 		if err != nil || live.Sending.Sent.Unix() != 80 || live.Arrival.At.Unix() != 4 || live.Probe != p {
 			t.Errorf("%s: %+v, %v", name, live, err)
 		}
+	}
+}
+
+// patient notes how long somebody waits for what is told of probes.
+type patient struct {
+	*told
+	sending, arrival time.Time
+}
+
+func (p *patient) Send(ctx context.Context, probe journey.Probe) (journey.Sending, error) {
+	p.sending, _ = ctx.Deadline()
+	return p.told.Send(ctx, probe)
+}
+
+func (p *patient) Arrival(ctx context.Context, probe journey.Probe) (journey.Arrival, error) {
+	p.arrival, _ = ctx.Deadline()
+	return p.told.Arrival(ctx, probe)
+}
+
+// A probe that does not come is no agent that does not answer, however short the patience with agents is.
+func TestLostProbesAreWaitedFor(t *testing.T) {
+	r := &patient{told: &told{}}
+	i := NewInspector(direct{r})
+	h := &Hosts{Here: "h1", Agent: i, Remote: func(string) Inspector { return i }, Patience: time.Hour}
+	began := time.Now()
+	if _, err := h.Live(t.Context(), "h1", "h2", journey.Probe{Token: "0102"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.sending.Sub(began); got < time.Hour+answerPatience {
+		t.Errorf("whoever sends has %s", got)
+	}
+	if got := r.arrival.Sub(began); got < time.Hour+arrivalPatience {
+		t.Errorf("whoever listens has %s", got)
 	}
 }

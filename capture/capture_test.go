@@ -231,7 +231,7 @@ func TestParseProgram(t *testing.T) {
 func TestCarrying(t *testing.T) {
 	data := frame(t, onePinged)
 	token := data[len(data)-8:]
-	f, err := Carrying(len(data)-8, token)
+	f, err := Carrying(overlay.MAC(data[6:12]), len(data)-8, token)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,11 +246,18 @@ func TestCarrying(t *testing.T) {
 			t.Errorf("kept though byte %d from its end differs", i)
 		}
 	}
+	for i := range 6 {
+		other := slices.Clone(data)
+		other[6+i]++
+		if keeps(other) {
+			t.Errorf("kept though byte %d of its sender's address differs", i)
+		}
+	}
 	if !keeps(data) || !keeps(append(slices.Clone(data), 0)) || keeps(data[:len(data)-1]) || keeps(data[1:]) {
 		t.Error("what carries the token is not told from what does not")
 	}
 	for _, n := range []int{0, 3, 260} {
-		if _, err := Carrying(1, make([]byte, n)); err == nil {
+		if _, err := Carrying(overlay.MAC{}, 1, make([]byte, n)); err == nil {
 			t.Errorf("%d bytes are taken", n)
 		}
 	}
@@ -265,13 +272,6 @@ func TestTranslate(t *testing.T) {
 	if !overlay.IsKind(err, overlay.Unavailable) || !strings.Contains(err.Error(), "apt install tcpdump") {
 		t.Errorf("without tcpdump: %v", err)
 	}
-}
-
-// FuzzDescribe: whatever a container sends is described, and nothing breaks.
-func FuzzDescribe(f *testing.F) {
-	for _, text := range []string{onePinged, oneAsks, oneDials, later, neighbour, oneTagged, stranger} {
-		data, _ := hex.DecodeString(strings.ReplaceAll(text, " ", ""))
-		f.Add(data)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "tcpdump"), []byte("#!/bin/sh\nexec /bin/sleep 60\n"), 0o700); err != nil {
 		t.Fatal(err)
@@ -282,6 +282,13 @@ func FuzzDescribe(f *testing.F) {
 	if _, err := Translate(ctx, "host nowhere"); !overlay.IsKind(err, overlay.Unavailable) || !strings.Contains(err.Error(), "name server") {
 		t.Errorf("a tcpdump that does not end: %v", err)
 	}
+}
+
+// FuzzDescribe: whatever a container sends is described, and nothing breaks.
+func FuzzDescribe(f *testing.F) {
+	for _, text := range []string{onePinged, oneAsks, oneDials, later, neighbour, oneTagged, stranger} {
+		data, _ := hex.DecodeString(strings.ReplaceAll(text, " ", ""))
+		f.Add(data)
 		f.Add(data[:len(data)/2])
 	}
 	names := NewNames(cluster())

@@ -118,19 +118,27 @@ func assemble(program []bpf.Instruction) (Filter, error) {
 	return raw, nil
 }
 
-// Carrying is a Filter that takes packets that have these bytes, a multiple of four,
-// at that offset from their Ethernet header.
-func Carrying(offset int, data []byte) (Filter, error) {
-	const word = 4
+// Carrying is a Filter that takes packets from that MAC address that have these
+// bytes, a multiple of four, at that offset from their Ethernet header.
+func Carrying(from overlay.MAC, offset int, data []byte) (Filter, error) {
+	const word, half = 4, 2
 	if offset < 0 || offset > MaxLength || len(data) == 0 || len(data)%word != 0 || len(data) > maxCarried {
 		return nil, fmt.Errorf("a filter for %d bytes at offset %d cannot be made", len(data), offset)
 	}
-	var program []bpf.Instruction
+	type part struct{ at, size, value int }
+	parts := []part{
+		{ethernetSrc, word, int(binary.BigEndian.Uint32(from[:]))},
+		{ethernetSrc + word, half, int(binary.BigEndian.Uint16(from[word:]))},
+	}
 	for i := 0; i < len(data); i += word {
-		left := (len(data) - i - word) / word * 2
+		parts = append(parts, part{offset + i, word, int(binary.BigEndian.Uint32(data[i:]))})
+	}
+	var program []bpf.Instruction
+	for i, p := range parts {
+		left := (len(parts) - i - 1) * 2
 		program = append(program,
-			bpf.LoadAbsolute{Off: uint32(offset + i), Size: word},
-			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: binary.BigEndian.Uint32(data[i:]), SkipTrue: uint8(left + 1)})
+			bpf.LoadAbsolute{Off: uint32(p.at), Size: p.size},
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(p.value), SkipTrue: uint8(left + 1)})
 	}
 	return assemble(append(program, bpf.RetConstant{Val: MaxLength}, bpf.RetConstant{Val: 0}))
 }

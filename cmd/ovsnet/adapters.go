@@ -178,8 +178,8 @@ func (peers) Resolve(ctx context.Context, addrs []netip.Addr) error {
 // ears make the capture room an agent.Ears.
 type ears struct{}
 
-func (ears) Listen(link string, offset int, token []byte) (agent.Ear, error) {
-	filter, err := capture.Carrying(offset, token)
+func (ears) Listen(link string, from overlay.MAC, offset int, token []byte) (agent.Ear, error) {
+	filter, err := capture.Carrying(from, offset, token)
 	if err != nil {
 		return nil, err
 	}
