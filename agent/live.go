@@ -36,10 +36,14 @@ func (h *Hosts) inspector(node string) Inspector {
 	return h.Remote(node)
 }
 
+// leastPatience is how long an agent may take about a probe at least: of an inquiry's
+// time a second is kept for who asks, and something has to be left.
+const leastPatience = 2 * time.Second
+
 // timely asks about a probe within an agent's patience, beside what the agent itself
 // waits for a packet that may not come.
 func timely[T any](ctx context.Context, h *Hosts, i Inspector, kind string, p journey.Probe, waits time.Duration) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.Patience+waits)
+	ctx, cancel := context.WithTimeout(ctx, max(h.Patience, leastPatience)+waits)
 	defer cancel()
 	return ask[T](ctx, i, kind, p)
 }

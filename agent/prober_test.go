@@ -197,4 +197,12 @@ func TestLostProbesAreWaitedFor(t *testing.T) {
 	if got := r.arrival.Sub(began); got < time.Hour+arrivalPatience {
 		t.Errorf("whoever listens has %s", got)
 	}
+	h.Patience, began = time.Second, time.Now()
+	if _, err := h.Live(t.Context(), "h1", "h2", journey.Probe{Token: "0102"}); err != nil {
+		t.Fatal(err)
+	}
+	// The way through etcd takes a second of it (store.Ask).
+	if got := r.sending.Sub(began); got < leastPatience+answerPatience {
+		t.Errorf("whoever sends has %s, when others are to answer in a second", got)
+	}
 }
