@@ -272,11 +272,27 @@ func createPrivate(path string) (io.WriteCloser, error) {
 	if int(stat.Uid) != os.Geteuid() || stat.Mode&unix.S_IFMT == unix.S_IFREG && stat.Nlink > 1 {
 		return nil, errors.Join(overlay.Refuse(overlay.Invalid, object, "name a new file, or one of your own", "it belongs to another user, or has another name as well"), f.Close())
 	}
-	if stat.Mode&unix.S_IFMT == unix.S_IFREG {
-		err = errors.Join(f.Truncate(0), f.Chmod(0o600))
+	if stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		return f, nil
 	}
-	if err != nil {
+	if err := errors.Join(f.Truncate(0), f.Chmod(0o600)); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", object, err), f.Close())
 	}
-	return f, nil
+	return whole{f}, nil
+}
+
+// whole is a file in which a write is there wholly or, where the disk is full, not at
+// all.
+type whole struct{ *os.File }
+
+func (w whole) Write(data []byte) (int, error) {
+	n, err := w.File.Write(data)
+	if err == nil || n == 0 {
+		return n, err
+	}
+	end, untold := w.Seek(-int64(n), io.SeekCurrent)
+	if untold == nil {
+		untold = w.Truncate(end)
+	}
+	return 0, errors.Join(err, untold)
 }

@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ovsnet/ovsnet/overlay"
 )
@@ -90,5 +93,41 @@ func TestUnlinked(t *testing.T) {
 		if err := unlinked(e, here); !overlay.IsKind(err, overlay.Missing) || !strings.Contains(err.Error(), said) {
 			t.Errorf("on %s: %v", here, err)
 		}
+	}
+}
+
+// What the disk has no room for is not there by half: the packets before it are a whole file.
+func TestFullDisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("needs root")
+		}
+		t.Skip("needs root")
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=4k"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	path := filepath.Join(dir, "packets")
+	f, err := createPrivate(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := f.Write(make([]byte, 8192)); n != 0 || !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("%d bytes of a packet are said to be written, error %v", n, err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() != 100 {
+		t.Errorf("the file has %d bytes, want 100, %v", info.Size(), err)
 	}
 }
