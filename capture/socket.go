@@ -31,7 +31,8 @@ type Socket struct {
 	link string
 	data []byte
 	oob  []byte
-	// keeps is the filter for what the kernel's has not seen whole.
+	// keeps is the filter for what the kernel's has not seen whole; nil where packets
+	// are without their Ethernet header, and so without a tag.
 	keeps func([]byte) bool
 	// down says that the link went down: what is left are packets from before.
 	down bool
@@ -197,7 +198,7 @@ func (s *Socket) take(fd int) (Packet, error) {
 func (s *Socket) tagged(p Packet, aux []byte) Packet {
 	const macs = 12
 	status, tci, kind := binary.NativeEndian.Uint32(aux), binary.NativeEndian.Uint16(aux[16:]), binary.NativeEndian.Uint16(aux[18:])
-	if status&unix.TP_STATUS_VLAN_VALID == 0 || p.link == 0 || len(p.Data) < macs {
+	if status&unix.TP_STATUS_VLAN_VALID == 0 || s.keeps == nil || len(p.Data) < macs {
 		return p
 	}
 	if status&unix.TP_STATUS_VLAN_TPID_VALID == 0 {

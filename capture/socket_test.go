@@ -105,6 +105,22 @@ func TestFiltersSeeTags(t *testing.T) {
 	c.expect(ip, oneSends)
 }
 
+// On a trunk the kernel has a VLAN tag beside a tunnel packet, which begins with its
+// IP header.
+func TestTunnelOnATrunk(t *testing.T) {
+	c := newCable(t)
+	tunnel, err := ListenTunnel(4789, nil, nil)
+	c.check(err)
+	defer func() { _ = tunnel.Close() }()
+	c.send("02420a0a0003 02420a0a0002 8100 000a 0800" + outer + onePinged)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	p, e, err := tunnel.Next(ctx)
+	if err != nil || string(p.Data) != string(frame(t, onePinged)) || p.Length != len(p.Data) || e.VNI != 4096 || e.Src.String() != "192.0.2.1" {
+		t.Errorf("%x of %d bytes in %+v, error %v", p.Data, p.Length, e, err)
+	}
+}
+
 // What passed before a link went down is shown before that is told.
 func TestTheLastPackets(t *testing.T) {
 	c := newCable(t)
