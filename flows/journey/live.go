@@ -75,7 +75,11 @@ func Counters(before, after Walk) []Moved {
 	for _, p := range after.Passages {
 		steps := counted(p)
 		for i, s := range steps {
-			m := Moved{Node: p.Node, Table: s.Table, TableName: s.TableName, Reason: s.Reason, Before: packets[at(p, s)], After: s.Packets}
+			then, looked := packets[at(p, s)]
+			if !looked {
+				continue
+			}
+			m := Moved{Node: p.Node, Table: s.Table, TableName: s.TableName, Reason: s.Reason, Before: then, After: s.Packets}
 			m.Ends = i == len(steps)-1 && len(p.Installed.Exits) == 0 && !p.Installed.Steps[len(p.Installed.Steps)-1].Miss
 			list = append(list, m)
 		}
@@ -157,6 +161,8 @@ func (l *Live) lost(t Trace, asksForAddress bool) string {
 		last = i
 	}
 	switch {
+	case len(l.Moved) == 0:
+		return text + "; which flows counted it is not known"
 	case last < 0:
 		return text + "; no flow counted it"
 	case l.Moved[last].Ends:

@@ -121,7 +121,9 @@ func TestJudge(t *testing.T) {
 		{"ARP", across, journey.Live{Probe: arp, Sending: journey.Sending{Sent: sent, Answered: at(100)}}, true,
 			"answered: the sender was told the address of web-2 (10.10.0.3) in web, on h2", "0.10 ms until the answer, by h1's clock"},
 		{"ARP, unanswered", across, journey.Live{Probe: arp, Sending: journey.Sending{Sent: sent}}, false,
-			"not answered: the sender was not told the address of web-2 (10.10.0.3) in web, on h2; no flow counted it", ""},
+			"not answered: the sender was not told the address of web-2 (10.10.0.3) in web, on h2; which flows counted it is not known", ""},
+		{"counted by nobody", across, journey.Live{Sending: journey.Sending{Sent: sent}, Moved: []journey.Moved{third}}, false,
+			"not delivered to web-2 (10.10.0.3) in web, on h2; no flow counted it", ""},
 		{"dropped", across, journey.Live{Sending: journey.Sending{Sent: sent}, Moved: []journey.Moved{first, second, dropped}}, false,
 			"not delivered to web-2 (10.10.0.3) in web, on h2: dropped on h2 in TunnelIn; the flow that counted it: tunnel packets of networks without an endpoint here", ""},
 		{"lost between hosts", across, journey.Live{Sending: journey.Sending{Sent: sent}, Moved: []journey.Moved{first, second, third}}, false,
@@ -155,6 +157,12 @@ func TestCounters(t *testing.T) {
 		t.Errorf("%+v", moved)
 	}
 	if moved = journey.Counters(walk(3, 5), walk(4, 7)); !journey.Settled(moved) {
+		t.Errorf("%+v", moved)
+	}
+	// What nobody looked at before has no counter that moved: the host did not tell, or the packet met another flow.
+	untold := walk(3, 5)
+	untold.Passages[1].Installed = nil
+	if moved = journey.Counters(untold, walk(4, 7)); len(moved) != 1 || moved[0].Node != "h1" {
 		t.Errorf("%+v", moved)
 	}
 	// Somebody put a flow anew, and its counter began again.
