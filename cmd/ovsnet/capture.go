@@ -83,6 +83,8 @@ func checkCapture(c *cli.Context) error {
 		return overlay.Refuse(overlay.Invalid, "--node "+c.String("node"), "run ovsnet capture on that host", "packets are captured on the host where they are, and not sent through etcd")
 	case port < 1 || port > 65535:
 		return overlay.Refuse(overlay.Invalid, fmt.Sprintf("--vxlan-port %d", port), "use the number that all hosts use, usually 4789", "no such port")
+	case c.IsSet("write") && c.String("write") == "":
+		return overlay.Refuse(overlay.Invalid, "--write", "name a file, or - for standard output", "it has no name")
 	case c.IsSet("count") && c.Uint64("count") == 0:
 		return overlay.Refuse(overlay.Invalid, "--count 0", "use 1 or more, or leave it out", "that is nothing")
 	}

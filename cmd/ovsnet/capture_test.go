@@ -74,6 +74,7 @@ func TestCaptureRefuses(t *testing.T) {
 		"one --node h2":          "run ovsnet capture on that host",
 		"one --count 0":          "that is nothing",
 		"tunnel --vxlan-port 0":  "no such port",
+		"one --write=":           "name a file",
 		"one -o yaml":            "unknown format",
 		"one --no-such-flag":     "see ovsnet capture --help",
 		"--node h2 tunnel icmp ": "captured on the host where they are",
