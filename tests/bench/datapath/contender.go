@@ -101,7 +101,7 @@ func bareByHand(ctx context.Context, l *lab.Lab) ([2]site, error) {
 		if err := script(ctx, h, "ip netns add hand"); err != nil {
 			return site{}, err
 		}
-		return byHand(ctx, l.Plan, h, peer, 4789)
+		return byHand(ctx, l.Plan, h, peer, 4791) // the bridge's VXLAN device on the same host has 4789
 	})
 }
 
