@@ -4,7 +4,8 @@
 // their own, at 127.0.0.11; what that costs shows between the two bridges.
 //
 // It takes turns: each round starts and removes one container of each kind, so whatever else the machine does meets all
-// kinds alike, and medians are reported. The times are those of the docker command line, with its own start and that of
+// kinds alike, and medians are reported. Where probers wait for a container (below), that is one of its own: their
+// questions, a thousand a second, would be part of the time that the others' starts are compared with. The times are those of the docker command line, with its own start and that of
 // the program that enters the lab's host, which are the same for all kinds.
 //
 // Whether a container is reached is asked by a prober in a container's network namespace on each other host: an ICMP

@@ -19,10 +19,10 @@ type Control struct {
 // Run is what starting and removing one container of a kind takes, in milliseconds.
 type Run struct {
 	Kind string
-	// Start is `docker run -d`, Remove `docker rm -f`.
+	// Start is `docker run -d`, Remove `docker rm -f`, of containers that nobody waits for elsewhere.
 	Start, Remove Spread
-	// Reached is from the return of `docker run` until the container answered on every other host, negative where it
-	// did before. Nil where other hosts cannot reach it.
+	// Reached is from the return of `docker run` until another container answered on every other host, negative where
+	// it did before. Nil where other hosts cannot reach it.
 	Reached *Spread
 	// Failed is how many did not start, or were not reached, in time.
 	Failed int
