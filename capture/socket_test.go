@@ -124,9 +124,12 @@ func TestTunnelOnATrunk(t *testing.T) {
 // What passed before a link went down is shown before that is told.
 func TestTheLastPackets(t *testing.T) {
 	c := newCable(t)
-	s := c.listen(onIP)
+	s, witness := c.listen(onIP), c.listen(onIP)
 	c.send(oneSends)
 	c.send(oneDials)
+	// The link takes away what it has not handed on yet.
+	c.expect(witness, oneSends)
+	c.expect(witness, oneDials)
 	link, err := netlink.LinkByName(here)
 	c.check(err)
 	c.check(netlink.LinkDel(link))

@@ -122,7 +122,7 @@ func TestFullDisk(t *testing.T) {
 	if _, err := f.Write(make([]byte, 100)); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := f.Write(make([]byte, 8192)); n != 0 || !errors.Is(err, unix.ENOSPC) {
+	if n, err := f.Write(make([]byte, 2*os.Getpagesize())); n != 0 || !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("%d bytes of a packet are said to be written, error %v", n, err)
 	}
 	if err := f.Close(); err != nil {
