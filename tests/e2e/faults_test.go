@@ -222,7 +222,7 @@ func (w traced) anotherPort() fault {
 		},
 		trace:  []string{"on h3 in Forward: flow altered", "delivery to two (" + w.two.addr + ")", "does output:2; it should do output:3"},
 		diff:   []string{"# altered (actions): delivery to two (" + w.two.addr + ") in web, on h3", "# missing: packets from two (" + w.two.addr + ") in web, on h3"},
-		before: []string{dump + "table=60 | grep 02:42:0a:50:00:04", "ovs-vsctl --format=csv --no-headings --columns=name,ofport list interface | grep ovsn | sort"},
+		before: []string{dump + "table=60 | grep 02:42:0a:50:00:04", "ovs-vsctl --format=csv --no-headings --columns=name,ofport list interface | grep ovsn | sort -t, -nk2"},
 	}
 }
 
