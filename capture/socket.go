@@ -48,15 +48,14 @@ func ListenLink(link string, filter Filter) (*Socket, error) {
 		refusal.Err = err
 		return nil, refusal
 	}
-	keeps, err := filter.judge()
-	if err != nil {
+	keeps, beyond := filter.judge()
+	if beyond != nil {
+		// Only the kernel can run it, and it decides about packets without their tag.
+		keeps = func([]byte) bool { return true }
+	} else if filter, err = filter.untagged(); err != nil {
 		return nil, err
 	}
-	untagged, err := filter.untagged()
-	if err != nil {
-		return nil, err
-	}
-	s, err := listen(link, found.Index, unix.SOCK_RAW, untagged)
+	s, err := listen(link, found.Index, unix.SOCK_RAW, filter)
 	if err != nil {
 		return nil, err
 	}

@@ -105,6 +105,16 @@ func TestFiltersSeeTags(t *testing.T) {
 	c.expect(ip, oneSends)
 }
 
+// Some filters only the kernel can run, as those that ask for the direction.
+func TestKernelsFilters(t *testing.T) {
+	c := newCable(t)
+	inbound := c.listen("4\n40 0 0 4294963204\n21 0 1 4\n6 0 0 0\n6 0 0 262144\n")
+	c.send(oneSends)
+	c.send(oneTagged)
+	c.expect(inbound, oneSends)
+	c.expect(inbound, oneTagged)
+}
+
 // On a trunk the kernel has a VLAN tag beside a tunnel packet, which begins with its
 // IP header.
 func TestTunnelOnATrunk(t *testing.T) {
