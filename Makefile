@@ -45,7 +45,7 @@ test-kernel: deps vagrant ## the end-to-end tests on the kernel's datapath and a
 # underlay (Isolation), the kernel's own network stack beside it (Guard), and what of a datapath stays or goes when its
 # Open vSwitch ends (OpenVSwitchReturns) or leaves (Uninstall). The rest tests the agent, which is the same on both.
 test-kernel-ci: KERNEL_TESTS = ^Test(Isolation|Guard|OpenVSwitchReturns|Uninstall)$$
-test-kernel-ci: KERNEL_MINUTES = 35
+test-kernel-ci: KERNEL_MINUTES = 50
 test-kernel-ci: test-kernel ## the part of test-kernel that depends on the datapath
 
 test-fast: ## the tests that need neither root nor Open vSwitch nor Docker
