@@ -110,7 +110,7 @@ func testExitStatus(t *testing.T, h *lab.Host) {
 		"flows ls --network nobody":          3,
 		"flows ls --table nothing":           3,
 		"status --socket /run/nothing":       4,
-		"flows ls --socket /run/nothing":     4,
+		"flows watch --socket /run/nothing":  4,
 		"node ls --etcd https://127.0.0.1:1": 4,
 	} {
 		if got := exitCode(t, h, append([]string{"ovsnet"}, strings.Fields(line)...)...); got != want {
