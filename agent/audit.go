@@ -19,7 +19,6 @@ type audit struct {
 	// that were known then.
 	desired iter.Seq[flows.Flow]
 	foreign []flows.Installed
-	flows   int
 }
 
 // audits compare beside the rounds, so that no change waits for them. What they
@@ -60,7 +59,7 @@ func (l *Loop) orderAudit() {
 	if l.cfg.RemoveForeign {
 		foreign = nil // those that stayed are to be looked at again
 	}
-	l.audits.order(audit{desired: l.compiler.Claimed(), foreign: foreign, flows: l.compiler.Len()})
+	l.audits.order(audit{desired: l.compiler.Claimed(), foreign: foreign})
 }
 
 // audit carries one out. Where it cannot, a round compares everything, and says
@@ -77,9 +76,7 @@ func (l *Loop) audit(ctx context.Context, a audit) error {
 	change, foreign := flows.Diff(a.desired, installed)
 	suspects := l.drift.auditEnds(placesOf(change), differing(a.foreign, foreign))
 	l.cfg.Logger.Debug("all flows compared", "flows", len(installed), "suspects", suspects, "took", time.Since(began))
-	if a.flows >= manyFlows && l.cfg.Tidy != nil {
-		l.cfg.Tidy()
-	}
+	l.tidy(len(installed))
 	return nil
 }
 

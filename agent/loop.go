@@ -176,8 +176,8 @@ func (l *Loop) reconcile(ctx context.Context) time.Duration {
 	err := l.round(ctx, &r)
 	r.took = time.Since(r.started)
 	l.publish(r, err)
-	if r.scope.full && l.compiler.Len() >= manyFlows && l.cfg.Tidy != nil {
-		l.cfg.Tidy()
+	if r.scope.full {
+		l.tidy(l.compiler.Len())
 	}
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
@@ -200,6 +200,13 @@ func (l *Loop) reconcile(ctx context.Context) time.Duration {
 		next = min(next, hinted)
 	}
 	return next
+}
+
+// tidy gives back what a comparison of so many flows took.
+func (l *Loop) tidy(compared int) {
+	if compared >= manyFlows && l.cfg.Tidy != nil {
+		l.cfg.Tidy()
+	}
 }
 
 // round is what one turn of the loop did, for status and log.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,8 +125,8 @@ func (l *HostLinks) Delete(ctx context.Context, name string) error {
 	return remove(kernel, name)
 }
 
-// List returns the links of endpoints by the names of their hosts' ends.
-func (l *HostLinks) List(ctx context.Context) (map[string]Link, error) {
+// portLinks are the hosts' ends of endpoints' links.
+func portLinks(ctx context.Context) ([]netlink.Link, error) {
 	kernel, err := open(ctx)
 	if err != nil {
 		return nil, err
@@ -135,12 +136,18 @@ func (l *HostLinks) List(ctx context.Context) (map[string]Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
+	return slices.DeleteFunc(all, func(link netlink.Link) bool { return link.Type() != "veth" || !isPortName(link.Attrs().Name) }), nil
+}
+
+// List returns the links of endpoints by the names of their hosts' ends.
+func (l *HostLinks) List(ctx context.Context) (map[string]Link, error) {
+	links, err := portLinks(ctx)
+	if err != nil {
+		return nil, err
+	}
 	found := make(map[string]Link)
-	for _, link := range all {
+	for _, link := range links {
 		attrs := link.Attrs()
-		if link.Type() != "veth" || !isPortName(attrs.Name) {
-			continue
-		}
 		found[attrs.Name] = Link{
 			Name: attrs.Name, Index: attrs.Index, MTU: attrs.MTU,
 			// The kernel names the other end's namespace only where it is another.

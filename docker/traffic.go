@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/vishvananda/netlink"
 
@@ -39,18 +38,13 @@ func (l *HostLinks) Traffic(ctx context.Context, name string) (Traffic, error) {
 // AllTraffic reads the counters of all of ovsnet's links, by the names of their
 // hosts' ends, in one look.
 func (l *HostLinks) AllTraffic(ctx context.Context) (map[string]Traffic, error) {
-	kernel, err := open(ctx)
+	links, err := portLinks(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer kernel.Close()
-	all, err := complete(kernel.LinkList)
-	if err != nil {
-		return nil, fmt.Errorf("list links: %w", err)
-	}
 	found := map[string]Traffic{}
-	for _, link := range all {
-		if attrs := link.Attrs(); link.Type() == "veth" && isPortName(attrs.Name) && attrs.Statistics != nil {
+	for _, link := range links {
+		if attrs := link.Attrs(); attrs.Statistics != nil {
 			found[attrs.Name] = traffic(attrs.Statistics)
 		}
 	}

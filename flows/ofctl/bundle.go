@@ -21,13 +21,11 @@ const defaultRunDir = "/var/run/openvswitch"
 // bridge's management socket. An *openflow.Refusal, or ErrUnknown, says that
 // nothing was changed.
 func (c *Client) send(ctx context.Context, change flows.Delta) error {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.socket())
+	conn, hangUp, err := c.connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }()
-	// A past deadline ends what is waited for when ctx does.
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	defer hangUp()
 	replies := listen(conn)
 	if err := write(conn, change); err != nil {
 		return err
@@ -39,6 +37,20 @@ func (c *Client) send(ctx context.Context, change flows.Delta) error {
 		return fmt.Errorf("commit the bundle: %w", err)
 	}
 	return replies.await(func(r openflow.Reply) bool { return r.Committed })
+}
+
+// connect opens a connection to the bridge's management socket, on which nothing is
+// waited for once ctx has ended; hangUp closes it.
+func (c *Client) connect(ctx context.Context) (conn net.Conn, hangUp func(), err error) {
+	if conn, err = (&net.Dialer{}).DialContext(ctx, "unix", c.socket()); err != nil {
+		return nil, nil, err
+	}
+	// A past deadline ends what is waited for when ctx does.
+	forget := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	return conn, func() {
+		forget()
+		_ = conn.Close()
+	}, nil
 }
 
 // socket is the bridge's management socket, as ovs-ofctl(8) finds it.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/ovsnet/ovsnet/flows"
@@ -14,12 +13,11 @@ import (
 // read puts a question for flows to the bridge itself. An *openflow.Refusal, or ErrUnknown,
 // says that they cannot be had in this way.
 func (c *Client) read(ctx context.Context, question []byte) ([]flows.Installed, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.socket())
+	conn, hangUp, err := c.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = conn.Close() }()
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	defer hangUp()
 	if _, err := conn.Write(question); err != nil {
 		return nil, fmt.Errorf("ask for the flows: %w", err)
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"time"
 
 	"github.com/ovsnet/ovsnet/flows/openflow"
 )
@@ -29,12 +27,11 @@ func (c *Client) Send(ctx context.Context, port uint32, packet []byte) error {
 
 // exchange sends messages that end with a barrier, and waits until they are done.
 func (c *Client) exchange(ctx context.Context, messages []byte) error {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.socket())
+	conn, hangUp, err := c.connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }()
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	defer hangUp()
 	replies := listen(conn)
 	if _, err := conn.Write(messages); err != nil {
 		return fmt.Errorf("send it: %w", err)
