@@ -23,9 +23,11 @@ func diffFlowsCommand() *cli.Command {
 	return &cli.Command{
 		Name: "diff", Usage: "desired against installed flows, as a unified diff with reasons; exit status 0 and nothing when they agree, 5 when not",
 		Description: `Lines with - are installed and should not be, lines with + should be and are
-not; the line with # before them says what for. With --repair this host's
-agent makes the installed flows the desired ones, which also removes flows on
-its bridge that are not ovsnet's; it prints what it changed.`,
+not; the line with # before them says what for. -o wide also says what an
+installed flow counted, whose it is, and what of an altered one differs. With
+--repair this host's agent makes the installed flows the desired ones, which
+also removes flows on its bridge that are not ovsnet's; it prints what it
+changed.`,
 		Flags: append(lookFlags(), outputFlag(),
 			&cli.BoolFlag{Name: "all", Usage: "ask every host of the cluster"},
 			&cli.BoolFlag{Name: "repair", Usage: "make them agree, on this host"},

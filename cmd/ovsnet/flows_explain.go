@@ -26,7 +26,8 @@ func explainFlowsCommand() *cli.Command {
 		Description: `LINE is a flow as ovs-ofctl dump-flows prints it; without arguments lines are
 read from --file or standard input. COOKIE is a number. FROM TO are two
 endpoints of one network: the flows that ARP and a packet between them meet,
-on both hosts.
+on both hosts. -o wide prints each flow with its statistics, its rule, network,
+endpoint and host.
 
    ovs-ofctl dump-flows br-ovsnet | ovsnet flows explain
    ovsnet flows explain 0x6f762907177bb3f6

@@ -162,7 +162,7 @@ func (r reporter) Differences(context.Context) (inspect.Report, error) {
 	if r.agrees {
 		return inspect.Report{Node: "h1", Differences: []inspect.Difference{}}, r.err
 	}
-	return inspect.Report{Node: "h1", Differences: []inspect.Difference{{State: inspect.Missing, Reason: "missing: delivery to web-1", Desired: "table=60 actions=output:2"}}}, r.err
+	return inspect.Report{Node: "h1", Differences: []inspect.Difference{{Line: inspect.Line{State: inspect.Missing, Reason: "missing: delivery to web-1"}, Desired: "table=60 actions=output:2"}}}, r.err
 }
 func (r reporter) Explain(context.Context, inspect.Question) (iter.Seq[inspect.Explanation], error) {
 	return slices.Values([]inspect.Explanation{{Flow: "table=60 actions=output:2", Does: "Packets leave by port 2."}}), r.err

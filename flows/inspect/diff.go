@@ -25,13 +25,12 @@ type Report struct {
 
 // Difference is one flow that is not as desired.
 type Difference struct {
-	// State is missing, altered, vanishing or foreign.
-	State State `json:"state"`
-	// Table and TableName say where it is.
-	Table     flows.TableID `json:"table"`
-	TableName string        `json:"table_name"`
-	// Reason says what the flow is for, and what is wrong with it.
-	Reason string `json:"reason"`
+	// Line is the flow as it is installed, or as it should be where it is missing.
+	// Its State is missing, altered, vanishing or foreign, and its Reason says what
+	// it is for and what is wrong with it.
+	Line
+	// Changes are in what an altered flow differs; empty for others.
+	Changes []Change `json:"changes,omitempty"`
 	// Installed and Desired are the flow in the words of ovs-ofctl, empty where
 	// there is none; At and To are where in the sorted lists of all of them it
 	// stands, or comes after, from 1.
@@ -54,11 +53,10 @@ func (b Bridge) Diff() Report {
 		if p.want != nil {
 			r.Desired++
 		}
-		state := p.state()
-		if state == Installed {
+		if p.state() == Installed {
 			continue
 		}
-		d := Difference{State: state, Table: p.flow().Table, TableName: p.flow().Table.String(), Reason: b.reason(p), At: r.Installed, To: r.Desired}
+		d := Difference{Line: b.line(p), Changes: p.changes(), At: r.Installed, To: r.Desired}
 		if p.has != nil {
 			d.Installed = written(*p.has)
 		}
@@ -79,7 +77,8 @@ func written(f flows.Installed) string {
 }
 
 // WriteUnified writes the report as a unified diff from the installed flows to
-// the desired ones; nothing where they agree.
+// the desired ones; nothing where they agree. Where style is wide more lines with
+// "#" say what the installed flow counted, whose it is, and what of it differs.
 func (r Report) WriteUnified(w io.Writer, style Style) error {
 	if len(r.Differences) == 0 {
 		return nil
@@ -92,6 +91,9 @@ func (r Report) WriteUnified(w io.Writer, style Style) error {
 	}
 	for _, d := range r.Differences {
 		_, _ = fmt.Fprintln(out, "# "+d.Reason)
+		for _, line := range d.details(style) {
+			_, _ = fmt.Fprintln(out, "#   "+line)
+		}
 		_, _ = fmt.Fprintln(out, style.paint(dim, fmt.Sprintf("@@ -%s +%s @@ %d %s", span(d.At, d.Installed), span(d.To, d.Desired), d.Table, d.TableName)))
 		if d.Installed != "" {
 			_, _ = fmt.Fprintln(out, style.paint(red, "-"+d.Installed))

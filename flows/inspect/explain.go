@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ovsnet/ovsnet/flows"
@@ -136,7 +137,8 @@ func (b Bridge) ExplainCookie(cookie uint64) (iter.Seq[Explanation], error) {
 	}, nil
 }
 
-// WriteExplanations writes explanations for people, as they come.
+// WriteExplanations writes explanations for people, as they come. Where style is
+// wide the flow is written with its statistics, and with what it follows from.
 func WriteExplanations(w io.Writer, list iter.Seq2[Explanation, error], style Style) error {
 	out := bufio.NewWriter(w)
 	packet, any := "", false
@@ -153,8 +155,13 @@ func WriteExplanations(w io.Writer, list iter.Seq2[Explanation, error], style St
 			_, _ = fmt.Fprintf(out, "%s\n\n", style.paint(bold, "== "+packet))
 		}
 		_, _ = fmt.Fprintf(out, "%s\n", style.paint(bold, e.title()))
+		parts := [][2]string{{"does", e.Does}, {"why", e.Why}, {"without it", e.Without}, {"now", e.now()}}
+		if style.Wide {
+			e.Flow = e.dumped()
+			parts = append(parts, [2]string{"flow", e.about()})
+		}
 		_, _ = fmt.Fprintf(out, "    %s\n", style.paint(dim, e.Flow))
-		for _, part := range [][2]string{{"does", e.Does}, {"why", e.Why}, {"without it", e.Without}, {"now", e.now()}} {
+		for _, part := range parts {
 			_, _ = fmt.Fprintf(out, "  %-11s %s\n", part[0], style.paint(e.colorOf(part[0]), part[1]))
 		}
 	}
@@ -162,6 +169,18 @@ func WriteExplanations(w io.Writer, list iter.Seq2[Explanation, error], style St
 		return fmt.Errorf("write the explanations: %w", err)
 	}
 	return nil
+}
+
+// dumped is the flow with its statistics, as ovs-ofctl dumps it. One that is not
+// installed has none, and one that was not understood stands as it was dumped.
+func (e Explanation) dumped() string {
+	table := fmt.Sprintf(" table=%d,", e.Table)
+	head, tail, found := strings.Cut(e.Flow, table)
+	if e.State == Missing || !found || strings.Contains(head, " duration=") {
+		return e.Flow
+	}
+	seconds := func(s float64) string { return strconv.FormatFloat(s, 'f', -1, 64) }
+	return fmt.Sprintf("%s duration=%ss,%s n_packets=%d, n_bytes=%d, idle_age=%s, %s", head, seconds(e.Age), table, e.Packets, e.Bytes, seconds(e.Idle), strings.TrimLeft(tail, " "))
 }
 
 func (e Explanation) title() string {

@@ -13,6 +13,11 @@ import (
 
 func explained(t *testing.T, list iter.Seq[Explanation]) string {
 	t.Helper()
+	return explainedIn(t, list, Style{})
+}
+
+func explainedIn(t *testing.T, list iter.Seq[Explanation], style Style) string {
+	t.Helper()
 	var out bytes.Buffer
 	err := WriteExplanations(&out, func(yield func(Explanation, error) bool) {
 		for e := range list {
@@ -20,7 +25,7 @@ func explained(t *testing.T, list iter.Seq[Explanation]) string {
 				return
 			}
 		}
-	}, Style{})
+	}, style)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,6 +56,7 @@ func TestExplainDump(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "explain.txt", explained(t, list))
+	golden(t, "explain-wide.txt", explainedIn(t, list, Style{Wide: true}))
 	seen := map[string]bool{}
 	for e := range list {
 		if e.Does == "" || e.Why == "" || e.Without == "" {
@@ -65,6 +71,23 @@ func TestExplainDump(t *testing.T) {
 		}
 		if c := b.causeOf(flows.Why{Rule: r}); strings.Contains(c.why, "knows no rule") {
 			t.Errorf("rule %s has no cause", r)
+		}
+	}
+}
+
+// The flow of a wide explanation is one that can be explained again, to the same end.
+func TestWideExplanationIsADump(t *testing.T) {
+	b := broken(t)
+	for e := range b.ExplainDump(slices.Clone(b.Installed)) {
+		again, err := flows.ParseDump(strings.NewReader(e.dumped()))
+		if err != nil || len(again) != 1 {
+			t.Errorf("%s: %d flows, error %v", e.dumped(), len(again), err)
+			continue
+		}
+		for other := range b.ExplainDump(again) {
+			if e.State != Foreign && other.dumped() != e.dumped() || other.Packets != e.Packets || other.Age != e.Age || other.Idle != e.Idle || other.State != e.State {
+				t.Errorf("%s, and again\n%s", e.dumped(), other.dumped())
+			}
 		}
 	}
 }

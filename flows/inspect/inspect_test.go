@@ -131,19 +131,35 @@ func TestBadFilters(t *testing.T) {
 	}
 }
 
-func unified(t *testing.T, b Bridge) string {
+func unified(t *testing.T, b Bridge, style Style) string {
 	t.Helper()
 	var out bytes.Buffer
-	if err := b.Diff().WriteUnified(&out, Style{}); err != nil {
+	if err := b.Diff().WriteUnified(&out, style); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
 }
 
 func TestDiff(t *testing.T) {
-	golden(t, "broken.diff", unified(t, broken(t)))
-	if got := unified(t, bridgeOf(shop(), "h1")); got != "" {
+	b := broken(t)
+	for i, f := range b.Installed {
+		if flows.RuleOf(f.Cookie) == flows.FloodFromHere {
+			b.Installed[i].Actions, b.Installed[i].Cookie, b.Installed[i].Options = flows.NewActions(), 0x77, "idle_timeout=9 "
+			break
+		}
+	}
+	golden(t, "broken-wide.diff", unified(t, b, Style{Wide: true}))
+	golden(t, "broken.diff", unified(t, broken(t), Style{}))
+	if got := unified(t, bridgeOf(shop(), "h1"), Style{Wide: true}); got != "" {
 		t.Errorf("flows that agree print %q", got)
+	}
+}
+
+// An agent of an older build tells nothing that only a wide diff shows, and nothing is made up for it.
+func TestWideDiffOfAnOlderAgent(t *testing.T) {
+	older := Difference{Line: Line{State: Missing, Table: 60, TableName: "Forward", Reason: "missing: delivery to web-1"}, Desired: "table=60 actions=output:2"}
+	if got := older.details(Style{Wide: true}); got != nil {
+		t.Errorf("it is told %q", got)
 	}
 }
 
@@ -181,7 +197,7 @@ func TestDiffIsAPatch(t *testing.T) {
 		for _, f := range desired {
 			want = append(want, written(f))
 		}
-		if diff := cmp.Diff(want, patch(rt, have, unified(t, b))); diff != "" {
+		if diff := cmp.Diff(want, patch(rt, have, unified(t, b, Style{Wide: rapid.Bool().Draw(rt, "wide")}))); diff != "" {
 			rt.Errorf("(-desired +patched):\n%s", diff)
 		}
 	})
