@@ -27,6 +27,7 @@ func (l *Loop) accept(standing Standing) {
 	if len(changes.Nodes) > 0 {
 		l.todo.ports = true // the packet filter follows the hosts' VTEPs
 	}
+	l.todo.peers = l.todo.peers || movesPeers(before, l.view.Snapshot, changes, l.cfg.Node)
 	for _, c := range changes.Endpoints {
 		was, is := c.Before != nil && c.Before.Node == l.cfg.Node, c.After != nil && c.After.Node == l.cfg.Node
 		switch {

@@ -96,6 +96,8 @@ const maxLate = 3
 type scope struct {
 	// ports asks for a look at bridge, tunnel, links and OVS ports.
 	ports bool
+	// peers asks who the hosts are that flows lead to.
+	peers bool
 	// full asks for a dump of all flows besides, audit for one beside the rounds.
 	full, audit bool
 	// evict asks for foreign flows to be removed, which is for a full round.
