@@ -31,22 +31,28 @@ test: deps build ## everything: unit, golden, property, fuzz seeds, and end to e
 	@scripts/deps-browser
 	go test -count=1 -timeout 50m -p 1 ./...
 
-# The tests' programs are as they would be outside; only their time-outs know that the processor is emulated.
-test-kernel: deps vagrant ## the end-to-end tests on the kernel's datapath and an installation, in an emulated virtual machine
+# The programs under test are as they would be outside; only the tests' time-outs know that the processor is emulated.
+# The two parts are machines of their own: with -j2 both run at once.
+test-kernel: test-kernel-install test-kernel-e2e ## the end-to-end tests on the kernel's datapath and an installation, in an emulated virtual machine
+
+test-kernel-vm: deps build
 	scripts/deps-kernel
 	go test -tags emulated -count=1 -timeout 30m ./tests/kernel/...
 	go build $(GOFLAGS_BUILD) -o bin/ovsnet-vm ./tests/kernel
+
+test-kernel-install: test-kernel-vm vagrant
+	bin/ovsnet-vm $(KERNEL_CLOCK) -timeout 40m -tmpfs /var/lib/ovsnet-install -- tests/kernel/install-hosts
+
+test-kernel-e2e: test-kernel-vm
 	go test -tags emulated -c -o bin/e2e.test ./tests/e2e
-	bin/ovsnet-vm $(KERNEL_CLOCK) -timeout 20m -tmpfs /var/lib/ovsnet-install -- tests/kernel/install-hosts
 	cd tests/e2e && ../../bin/ovsnet-vm $(KERNEL_CLOCK) -timeout $$(($(KERNEL_MINUTES) + 3))m -memory 6144 -tmpfs /var/lib/ovsnet-lab -env CI=true -- \
 		sh -ec 'modprobe openvswitch; modprobe vport-vxlan; exec ../../bin/e2e.test -test.v -test.timeout $(KERNEL_MINUTES)m -test.run "$(KERNEL_TESTS)"'
 
-# What depends on which datapath it is: what the flows do to real packets and what crosses the
-# underlay (Isolation), the kernel's own network stack beside it (Guard), and what of a datapath stays or goes when its
-# Open vSwitch ends (OpenVSwitchReturns) or leaves (Uninstall). The rest tests the agent, which is the same on both.
-test-kernel-ci: KERNEL_TESTS = ^Test(Isolation|Guard|OpenVSwitchReturns|Uninstall)$$
+# What depends most on which datapath it is: what the flows do to real packets and what crosses the underlay
+# (Isolation), and the kernel's own network stack beside it (Guard).
+test-kernel-ci: KERNEL_TESTS = ^Test(Isolation|Guard)$$
 test-kernel-ci: KERNEL_MINUTES = 50
-test-kernel-ci: test-kernel ## the part of test-kernel that depends on the datapath
+test-kernel-ci: test-kernel ## of test-kernel the installation, and the tests that depend most on the datapath
 
 test-fast: ## the tests that need neither root nor Open vSwitch nor Docker
 	go test -short ./...
@@ -106,4 +112,4 @@ release: ## static binaries, tarballs, .deb packages and checksums in dist/
 clean: ## remove what the other targets built
 	rm -rf bin dist
 
-.PHONY: help build deps demo test test-kernel test-kernel-ci test-fast lint pages pictures bench bench-control bench-datapath check-datapath bench-scale plots vagrant vagrant-validate release clean
+.PHONY: help build deps demo test test-kernel test-kernel-vm test-kernel-install test-kernel-e2e test-kernel-ci test-fast lint pages pictures bench bench-control bench-datapath check-datapath bench-scale plots vagrant vagrant-validate release clean

@@ -60,6 +60,9 @@ func (l *laboratory) row(ctx context.Context, s scenario, first bool) (figures.R
 		return figures.Row{}, err
 	}
 	defer l.monitor.stop()
+	if err := l.rest(ctx); err != nil {
+		return figures.Row{}, err
+	}
 	for _, p := range paces() {
 		c, err := l.changes(ctx, p.rate, p.count)
 		if err != nil {
@@ -100,4 +103,36 @@ func (l *laboratory) starts(ctx context.Context, row *figures.Row) error {
 	warm, err := l.host.restart(ctx, false, status.Header.Revision)
 	row.Warm = warm.Seconds()
 	return err
+}
+
+// restPatience bounds the wait for rest, restShare is how much of a processor the agent may use then.
+const (
+	restPatience = 30 * time.Second
+	restShare    = 0.02
+)
+
+// rest waits until the agent has done all that its start gave it to do beside the flows, which is no change's cost.
+func (l *laboratory) rest(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, restPatience)
+	defer cancel()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		before, err := l.usage()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the agent does not come to rest after its start: %w", ctx.Err())
+		case <-tick.C:
+		}
+		after, err := l.usage()
+		if err != nil {
+			return err
+		}
+		if after[0].CPU-before[0].CPU < time.Duration(restShare*float64(time.Second)) {
+			return nil
+		}
+	}
 }
