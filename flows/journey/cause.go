@@ -67,12 +67,12 @@ func (b Bridge) spoofed(why flows.Why, p trace.Packet) string {
 			return fmt.Sprintf("its ARP speaks for %s, and the endpoint's MAC address is %s", mac, e.MAC)
 		}
 	case flows.EthTypeIPv6:
-		addr = p.Get(flows.IPv6Src).IPv6()
+		return "it is IPv6, which does not pass"
 	}
 	switch mac := p.Get(flows.EthSrc).MAC(); {
 	case mac != e.MAC:
 		return fmt.Sprintf("source MAC address %s is not the endpoint's %s", mac, e.MAC)
-	case addr != e.IPv4 && addr != e.IPv6:
+	case addr != e.IPv4:
 		return fmt.Sprintf("source address %s is not the endpoint's (%s)", addr, addresses(e))
 	}
 	return "what is of this protocol does not pass"

@@ -45,6 +45,7 @@ func stories() []story {
 		{"across-hosts", "web-1", "web-2", journey.Wish{DPort: 443}, nil, journey.Delivered, true, true, "delivered to web-2 (10.10.0.3) in web, on h2"},
 		{"within-a-host", "web-1", "web-4", journey.Wish{}, nil, journey.Delivered, true, true, "delivered to web-4"},
 		{"arp", "web-1", "web-2", journey.Wish{Proto: "arp"}, nil, journey.Answered, true, true, "10.10.0.3 is at 02:42:0a:0a:00:03, which is web-2"},
+		{"nd", "web-1", "web-2", journey.Wish{Proto: "nd"}, nil, journey.Dropped, true, true, "ovsnet's networks carry IPv4 and ARP, and no IPv6: nobody answers neighbour discovery"},
 		{"different-networks", "web-1", "db-1", journey.Wish{}, nil, journey.Dropped, true, true, "web-1 is in network web and db-1 in db"},
 		{"spoofed-source", "web-1", "web-2", journey.Wish{Proto: "udp", SrcAddr: netip.MustParseAddr("10.10.0.99")}, nil, journey.Dropped, true, true, "source address 10.10.0.99 is not the endpoint's (10.10.0.2)"},
 		{"spoofed-mac", "web-1", "web-2", journey.Wish{SrcMAC: overlay.MAC{2, 0, 0, 0, 0, 9}}, nil, journey.Dropped, true, true, "speaks for 02:00:00:00:00:09"},

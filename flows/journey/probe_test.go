@@ -75,7 +75,7 @@ func TestProbesAreRefused(t *testing.T) {
 		"not know both":    func() error { p := good; p.To.Endpoint = "nobody"; _, err := p.Sendable(w.snapshot); return err },
 		"8 bytes in hex":   func() error { p := good; p.Token = "0102"; _, err := p.Sendable(w.snapshot); return err },
 		"unknown protocol": func() error { p := good; p.Proto = "sctp"; _, err := p.Sendable(w.snapshot); return err },
-		"it has no IPv6":   func() error { p := good; p.Proto = "nd"; _, err := p.Sendable(w.snapshot); return err },
+		"it has no IPv6":   func() error { p := good; p.IPv6 = true; _, err := p.Sendable(w.snapshot); return err },
 	} {
 		if err := try(); err == nil || !strings.Contains(err.Error(), said) || !overlay.IsKind(err, overlay.Invalid) && !overlay.IsKind(err, overlay.Missing) {
 			t.Errorf("%s: error %v", said, err)

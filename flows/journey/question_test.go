@@ -65,7 +65,7 @@ func TestWishesAreChecked(t *testing.T) {
 	from, to := w.endpoint("web-1"), w.endpoint("web-2")
 	for said, wish := range map[string]journey.Wish{
 		"unknown protocol": {Proto: "sctp"}, "it has no ports": {Proto: "icmp", DPort: 80}, "it is IPv4's": {Proto: "arp", IPv6: true},
-		"no IPv6 address": {Proto: "nd"}, "has no IPv6": {IPv6: true}, "goes to everybody": {Proto: "arp", DstMAC: to.MAC}, "--from-ip": {Proto: "arp", SrcAddr: netip.MustParseAddr("2001:db8::9")},
+		"endpoint web-1: it has no IPv6 address: ovsnet's networks carry IPv4 and ARP, and no IPv6; choose another": {IPv6: true}, "goes to everybody": {Proto: "arp", DstMAC: to.MAC}, "--from-ip": {Proto: "arp", SrcAddr: netip.MustParseAddr("2001:db8::9")},
 	} {
 		if _, err := journey.Packets(from, to, wish); !overlay.IsKind(err, overlay.Invalid) || !strings.Contains(err.Error(), said) {
 			t.Errorf("%+v: error %v, want %q", wish, err, said)

@@ -116,16 +116,19 @@ func (w Wish) stations(from, to overlay.Endpoint) (sender, receiver trace.Statio
 		v6 = !(from.IPv4.Is4() && to.IPv4.Is4()) && from.IPv6.IsValid() && to.IPv6.IsValid()
 	}
 	sender, receiver = trace.Station{MAC: from.MAC, Addr: from.IPv4}, trace.Station{MAC: to.MAC, Addr: to.IPv4}
-	family := "IPv4"
+	family, why := "IPv4", ""
 	if v6 {
-		sender.Addr, receiver.Addr, family = from.IPv6, to.IPv6, "IPv6"
+		sender.Addr, receiver.Addr, family, why = from.IPv6, to.IPv6, "IPv6", ": "+noIPv6
+	}
+	if w.Proto == "nd" {
+		sender.Addr, receiver.Addr = orLinkLocal(from), orLinkLocal(to)
 	}
 	for _, e := range []struct {
 		overlay.Endpoint
 		at trace.Station
 	}{{from, sender}, {to, receiver}} {
 		if !e.at.Addr.IsValid() {
-			return sender, receiver, overlay.Refuse(overlay.Invalid, "endpoint "+e.Label(), "choose another --proto, or leave out --ipv6", "it has no %s address", family)
+			return sender, receiver, overlay.Refuse(overlay.Invalid, "endpoint "+e.Label(), "choose another --proto, or leave out --ipv6", "it has no %s address%s", family, why)
 		}
 	}
 	if w.SrcMAC != (overlay.MAC{}) {
@@ -141,4 +144,19 @@ func (w Wish) stations(from, to overlay.Endpoint) (sender, receiver trace.Statio
 		sender.Addr = w.SrcAddr
 	}
 	return sender, receiver, nil
+}
+
+// noIPv6 is why nothing of IPv6 arrives.
+const noIPv6 = "ovsnet's networks carry IPv4 and ARP, and no IPv6"
+
+// orLinkLocal is the endpoint's IPv6 address, or else the one that its kernel makes
+// of its MAC address (RFC 4291, 2.5.6 and appendix A): a container asks for such
+// addresses even where nobody gave it one.
+func orLinkLocal(e overlay.Endpoint) netip.Addr {
+	if e.IPv6.IsValid() {
+		return e.IPv6
+	}
+	const universal = 0x02
+	m := e.MAC
+	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: m[0] ^ universal, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]})
 }

@@ -64,6 +64,9 @@ func (w Walker) verdict(walk Walk, from, to overlay.Endpoint, frame trace.Packet
 	}
 	if v.Outcome == "" {
 		w.end(&v, walk, to)
+		if frame.Get(flows.EthType).Lo == flows.EthTypeIPv6 {
+			v.Causes = append(v.Causes, noIPv6+": nobody answers neighbour discovery, and containers reach each other by their IPv4 addresses alone")
+		}
 		if from.Network != to.Network {
 			v.Causes = append(v.Causes, fmt.Sprintf("%s is in network %s and %s in %s: networks are separate; connect one of them to the other's network",
 				from.Label(), networkName(w.Snapshot, from.Network), to.Label(), networkName(w.Snapshot, to.Network)))

@@ -136,7 +136,7 @@ func (w traced) testBadInput(t *testing.T) {
 	})
 	refused(t, w.h2, append(which, `endpoint "three"`), "ovsnet", "flows", "trace", "one", "three")
 	w.expect(t, w.h3, journey.Delivered, 0, []string{"delivered to two (" + w.two.addr + ") in web, on h3"}, "one", "two")
-	for line, want := range map[string]int{"nobody nobody": 3, w.one.addr + " " + w.three.addr: 2, w.one.addr + " " + w.near.addr + " --proto nd": 2} {
+	for line, want := range map[string]int{"nobody nobody": 3, w.one.addr + " " + w.three.addr: 2, w.one.addr + " " + w.near.addr + " --ipv6": 2} {
 		if got := exitCode(t, w.h2, append([]string{"ovsnet", "flows", "trace"}, strings.Fields(line)...)...); got != want {
 			t.Errorf("ovsnet flows trace %s: exit status %d, want %d", line, got, want)
 		}
@@ -150,6 +150,10 @@ func (w traced) testForbidden(t *testing.T) {
 		t.Errorf("verdict %+v", told.Verdict)
 	}
 	w.expect(t, w.h3, journey.Dropped, 1, []string{"SpoofGuard", "02:00:00:00:00:09"}, w.one.addr, w.two.addr, "--from-mac", "02:00:00:00:00:09", "--proto", "udp")
+	told = w.expect(t, w.h3, journey.Dropped, 1, []string{"dropped on h2 in SpoofGuard", "it is IPv6, which does not pass", "nobody answers neighbour discovery"}, w.one.addr, w.two.addr, "--proto", "nd")
+	if !told.Verdict.Agreed || !told.Verdict.Checked {
+		t.Errorf("verdict %+v", told.Verdict)
+	}
 	text, err := try(t, w.h3, "ovsnet", "flows", "trace", w.one.addr, w.other.addr)
 	for _, word := range []string{"40 ArpResponder", "networks are separate", "in network web", "in db"} {
 		if !strings.Contains(text, word) || exitOf(t, err) != 1 {
