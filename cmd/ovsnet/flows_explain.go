@@ -6,15 +6,20 @@ import (
 	"io"
 	"iter"
 	"os"
+	"time"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/ovsnet/ovsnet/agent"
 	"github.com/ovsnet/ovsnet/flows/inspect"
+	"github.com/ovsnet/ovsnet/flows/journey"
 	"github.com/ovsnet/ovsnet/overlay"
 	"github.com/ovsnet/ovsnet/store"
 )
+
+// hostPatience is how long one of two hosts on a way may take to explain its part.
+const hostPatience = 5 * time.Second
 
 // maxDump bounds what is read to be explained, in bytes.
 const maxDump = 64 << 20
@@ -28,6 +33,9 @@ read from --file or standard input. COOKIE is a number. FROM TO are two
 endpoints of one network: the flows that ARP and a packet between them meet,
 on both hosts. -o wide prints each flow with its statistics, its rule, network,
 endpoint and host.
+
+A host on the way of which nobody answers is explained by the cluster's records, and
+marked so; then the exit status is 4.
 
    ovs-ofctl dump-flows br-ovsnet | ovsnet flows explain
    ovsnet flows explain 0x6f762907177bb3f6
@@ -88,15 +96,81 @@ func explainPath(ctx context.Context, c *cli.Context, s *store.Store, words insp
 	if err != nil {
 		return err
 	}
-	return printExplanations(c, func(yield func(inspect.Explanation, error) bool) {
+	path := &explainedPath{
+		patience: hostPatience,
+		ask: func(ctx context.Context, host string) iter.Seq2[inspect.Explanation, error] {
+			return inspectorOf(ctx, c, s, host).Explain(ctx, q)
+		},
+		assume: func(host, silent string) (iter.Seq[inspect.Explanation], error) {
+			from, _ := view.Snapshot.Endpoint(q.From.Network, q.From.Endpoint)
+			to, _ := view.Snapshot.Endpoint(q.To.Network, q.To.Endpoint)
+			h := journey.Assumed(view.Snapshot, host, routeOf(self(view.Snapshot, host)))
+			return inspect.NewBridge(h.Snapshot, h.Host, h.Route, nil).ExplainUnseen(from, to, silent)
+		},
+	}
+	if err := printExplanations(c, path.over(ctx, hosts)); err != nil {
+		return err
+	}
+	if path.silent != nil {
+		return fmt.Errorf("%w: %w", errSaid, path.silent)
+	}
+	return nil
+}
+
+// explainedPath explains a way over hosts, one after the other. A host that does not
+// answer keeps no other from being explained.
+type explainedPath struct {
+	// patience is how long a host may take.
+	patience time.Duration
+	ask      func(ctx context.Context, host string) iter.Seq2[inspect.Explanation, error]
+	// assume explains by the cluster's records what a host has that said nothing, and
+	// why it did not.
+	assume func(host, silent string) (iter.Seq[inspect.Explanation], error)
+	// silent is why some host said nothing; nil where all answered.
+	silent error
+}
+
+func (p *explainedPath) over(ctx context.Context, hosts []string) iter.Seq2[inspect.Explanation, error] {
+	return func(yield func(inspect.Explanation, error) bool) {
 		for _, host := range hosts {
-			for e, err := range inspectorOf(ctx, c, s, host).Explain(ctx, q) {
-				if !yield(e, err) {
-					return
-				}
+			if !p.explain(ctx, host, yield) {
+				return
 			}
 		}
-	})
+	}
+}
+
+// explain yields what one host says, or the records say of it.
+func (p *explainedPath) explain(ctx context.Context, host string, yield func(inspect.Explanation, error) bool) bool {
+	asking, cancel := context.WithTimeout(ctx, p.patience)
+	defer cancel()
+	begun := false
+	var silent error
+	for e, err := range p.ask(asking, host) {
+		late := asking.Err() != nil && ctx.Err() == nil
+		if err != nil && !begun && (late || overlay.IsKind(err, overlay.Unavailable)) {
+			silent = err
+			break
+		}
+		if begun = true; !yield(e, err) || err != nil {
+			return false
+		}
+	}
+	if silent == nil {
+		return true
+	}
+	p.silent = silent
+	list, err := p.assume(host, silent.Error())
+	if err != nil {
+		yield(inspect.Explanation{}, err)
+		return false
+	}
+	for e := range list {
+		if !yield(e, nil) {
+			return false
+		}
+	}
+	return true
 }
 
 func printExplanations(c *cli.Context, list iter.Seq2[inspect.Explanation, error]) error {

@@ -30,6 +30,10 @@ type Explanation struct {
 	// Packet is the packet on whose way the flow is; empty where none was asked
 	// for.
 	Packet string `json:"packet,omitempty"`
+	// Silent is why the host itself said nothing, where the flow is known of the
+	// cluster's records alone; its State is then unseen, and numbers of ports are
+	// made up.
+	Silent string `json:"silent,omitempty"`
 }
 
 // explain tells one pair in sentences.
@@ -152,7 +156,11 @@ func WriteExplanations(w io.Writer, list iter.Seq2[Explanation, error], style St
 		}
 		if any = true; e.Packet != packet {
 			packet = e.Packet
-			_, _ = fmt.Fprintf(out, "%s\n\n", style.paint(bold, "== "+packet))
+			_, _ = fmt.Fprintf(out, "%s\n", style.paint(bold, "== "+packet))
+			if e.Silent != "" {
+				_, _ = fmt.Fprintln(out, style.paint(amber, "evaluated from the cluster's records alone, numbers of ports made up: "+e.Silent))
+			}
+			_, _ = out.WriteString("\n")
 		}
 		_, _ = fmt.Fprintf(out, "%s\n", style.paint(bold, e.title()))
 		parts := [][2]string{{"does", e.Does}, {"why", e.Why}, {"without it", e.Without}, {"now", e.now()}}
@@ -176,7 +184,7 @@ func WriteExplanations(w io.Writer, list iter.Seq2[Explanation, error], style St
 func (e Explanation) dumped() string {
 	table := fmt.Sprintf(" table=%d,", e.Table)
 	head, tail, found := strings.Cut(e.Flow, table)
-	if e.State == Missing || !found || strings.Contains(head, " duration=") {
+	if e.State == Missing || e.State == Unseen || !found || strings.Contains(head, " duration=") {
 		return e.Flow
 	}
 	seconds := func(s float64) string { return strconv.FormatFloat(s, 'f', -1, 64) }
@@ -188,7 +196,7 @@ func (e Explanation) title() string {
 }
 
 func (e Explanation) now() string {
-	if e.State == Missing {
+	if e.State == Missing || e.State == Unseen {
 		return e.Standing + "."
 	}
 	return fmt.Sprintf("%s; %d packets, %d bytes in %s.", e.Standing, e.Packets, e.Bytes, ago(e.Age))

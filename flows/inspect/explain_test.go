@@ -132,6 +132,12 @@ func TestExplainPath(t *testing.T) {
 		text += explained(t, must(bridgeOf(s, host).Explain(q)))
 	}
 	golden(t, "path.txt", text)
+	from, _ := s.Endpoint(q.From.Network, q.From.Endpoint)
+	to, _ := s.Endpoint(q.To.Network, q.To.Endpoint)
+	silent := bridgeOf(s, "h2")
+	silent.Installed = nil // nobody looked
+	list := must(silent.ExplainUnseen(from, to, `node "h2": its agent shows no sign of life`))
+	golden(t, "path-unseen.txt", explained(t, list)+explainedIn(t, list, Style{Wide: true}))
 	if _, hosts, err := FindPath(s, "10.0.0.2", "10.0.0.4", "prod"); err != nil || !slices.Equal(hosts, []string{"h1"}) {
 		t.Errorf("on one host: %v, %v", hosts, err)
 	}

@@ -27,6 +27,8 @@ const (
 	Vanishing State = "vanishing"
 	// Foreign is not ovsnet's.
 	Foreign State = "foreign"
+	// Unseen is desired, and nobody looked what is installed.
+	Unseen State = "unseen"
 )
 
 // Bridge is one host's flows, as they are and as they should be; NewBridge makes

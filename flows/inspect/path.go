@@ -92,3 +92,24 @@ func (b Bridge) trips(from, to overlay.Endpoint) ([]trip, error) {
 	}
 	return []trip{{ping + ", out of the tunnel", trace.Echo(source, target).FromTunnel(flows.PortNo(b.Host.Tunnel), vtep, self.VTEP(), network.VNI)}}, nil
 }
+
+// ExplainUnseen is ExplainPath for a host that said nothing, for the reason silent:
+// its flows follow from what the Bridge assumes, and nobody looked at one of them.
+func (b Bridge) ExplainUnseen(from, to overlay.Endpoint, silent string) (iter.Seq[Explanation], error) {
+	b.Installed = nil
+	for _, f := range b.desired() {
+		b.Installed = append(b.Installed, flows.Installed{Flow: f})
+	}
+	list, err := b.ExplainPath(from, to)
+	if err != nil {
+		return nil, err
+	}
+	return func(yield func(Explanation) bool) {
+		for e := range list {
+			e.State, e.Silent, e.Standing = Unseen, silent, "desired: nobody looked whether OVS has it"
+			if !yield(e) {
+				return
+			}
+		}
+	}, nil
+}

@@ -102,7 +102,8 @@ func (w Walker) pass(ctx context.Context, c call) (Passage, error) {
 	if ctx.Err() != nil {
 		return Passage{}, silent
 	}
-	l, err := NewLook(w.assumed(c.node), c.q)
+	self, _ := w.Snapshot.Node(c.node)
+	l, err := NewLook(Assumed(w.Snapshot, c.node, w.RouteOf(self)), c.q)
 	if err != nil {
 		return Passage{}, err
 	}
@@ -111,12 +112,11 @@ func (w Walker) pass(ctx context.Context, c call) (Passage, error) {
 	return p, nil
 }
 
-// assumed is a host of which only the records are known: with a tunnel port, and
-// a port for each of its endpoints.
-func (w Walker) assumed(node string) Bridge {
-	self, _ := w.Snapshot.Node(node)
-	b := Bridge{Snapshot: w.Snapshot, Route: w.RouteOf(self), Host: flows.Host{Node: node, Tunnel: 1, Ports: map[string]flows.Port{}}}
-	for e := range w.Snapshot.EndpointsOn(node) {
+// Assumed is a host of which only the records are known: with a tunnel port, and a
+// port for each of its endpoints. The ports' numbers are made up.
+func Assumed(s *overlay.Snapshot, node string, route flows.Route) Bridge {
+	b := Bridge{Snapshot: s, Route: route, Host: flows.Host{Node: node, Tunnel: 1, Ports: map[string]flows.Port{}}}
+	for e := range s.EndpointsOn(node) {
 		b.Host.Ports[e.ID] = flows.Port{Network: e.Network, OFPort: uint32(len(b.Host.Ports) + 2)}
 	}
 	return b

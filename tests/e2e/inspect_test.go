@@ -141,6 +141,12 @@ func testDiff(t *testing.T, l *lab.Lab, two container) {
 		}
 	}
 	stopAgent(t, h2)
+	text, err := try(t, h1, "ovsnet", "flows", "explain", "one", "two")
+	for _, word := range []string{"on h1", "as it should be", "on h2, out of the tunnel", `records alone, numbers of ports made up: node "h2"`, "nobody looked"} {
+		if !strings.Contains(text, word) || exitOf(t, err) != 4 {
+			t.Errorf("of a way to a host whose agent is away: %v, without %q:\n%s", err, word, text)
+		}
+	}
 	remote := "table=60,priority=110,metadata=0x1000/0xffffff,dl_dst=" + macOf(t, two)
 	run(t, h2, "ovs-ofctl", "-O", "OpenFlow15", "--strict", "del-flows", "br-ovsnet", remote)
 	startProcess(t, h2, lab.Agent, true)
@@ -149,11 +155,14 @@ func testDiff(t *testing.T, l *lab.Lab, two container) {
 		return text, err == nil && text == ""
 	})
 	run(t, h1, "ovs-ofctl", "-O", "OpenFlow15", "add-flow", "br-ovsnet", "cookie=0x77,table=60,priority=999,dl_dst="+macOf(t, two)+",actions=drop")
-	text := differing(t, h1)
+	text = differing(t, h1)
 	for _, word := range []string{"--- installed on h1", "+++ desired on h1", "# not ovsnet's; it takes packets from: through the tunnel to", two.addr, "-cookie=0x77, table=60,priority=999"} {
 		if !strings.Contains(text, word) {
 			t.Errorf("the diff does not say %q:\n%s", word, text)
 		}
+	}
+	if wide := differing(t, h1, "-o", "wide"); !strings.Contains(wide, "#   flow     cookie 0x77, rule foreign") {
+		t.Errorf("the wide diff is\n%s", wide)
 	}
 	if there := differing(t, h2, "--node", "h1"); there != text {
 		t.Errorf("asked from h2 the diff is\n%s\nand on h1\n%s", there, text)
