@@ -41,7 +41,7 @@ func ParseDump(r io.Reader) ([]Installed, error) {
 	lines.Buffer(nil, maxLine)
 	for n := 1; lines.Scan(); n++ {
 		text := lines.Text()
-		if strings.TrimSpace(text) == "" || isHeader(text) {
+		if Flowless(text) {
 			continue
 		}
 		f, err := parseLine(text, 0)
@@ -59,9 +59,10 @@ func ParseDump(r io.Reader) ([]Installed, error) {
 	return list, nil
 }
 
-// isHeader tells the line that ovs-ofctl prints for every reply of the switch.
-func isHeader(text string) bool {
-	return strings.HasPrefix(text, "OFPST_FLOW reply (") || strings.HasPrefix(text, "NXST_FLOW reply (")
+// Flowless reports whether a line of a dump is one that is not to be a flow: an
+// empty one, or that which ovs-ofctl prints for every reply of the switch.
+func Flowless(text string) bool {
+	return strings.TrimSpace(text) == "" || strings.HasPrefix(text, "OFPST_FLOW reply (") || strings.HasPrefix(text, "NXST_FLOW reply (")
 }
 
 // ParseLine reads one dumped flow. The error is a *SyntaxError of line 1.

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -21,15 +23,19 @@ import (
 // hostPatience is how long one of two hosts on a way may take to explain its part.
 const hostPatience = 5 * time.Second
 
-// maxDump bounds what is read to be explained, in bytes.
-const maxDump = 64 << 20
+// Lines are explained in portions of these sizes in JSON, in bytes: what goes through
+// etcd is bounded (store.MaxArguments), and for each the host's flows are looked at.
+const (
+	localPortion  = 8 << 20
+	remotePortion = store.MaxArguments * 3 / 4
+)
 
 func explainFlowsCommand() *cli.Command {
 	return &cli.Command{
 		Name: "explain", Usage: "what flows do, why they exist, and what would happen without them",
 		ArgsUsage: "[LINE | COOKIE | FROM TO]",
 		Description: `LINE is a flow as ovs-ofctl dump-flows prints it; without arguments lines are
-read from --file or standard input. COOKIE is a number. FROM TO are two
+read from --file or standard input, however many. COOKIE is a number. FROM TO are two
 endpoints of one network: the flows that ARP and a packet between them meet,
 on both hosts. -o wide prints each flow with its statistics, its rule, network,
 endpoint and host.
@@ -56,34 +62,69 @@ func explainFlows(c *cli.Context) error {
 	if words.From != "" {
 		return withStore(func(ctx context.Context, c *cli.Context, s *store.Store) error { return explainPath(ctx, c, s, words) })(c)
 	}
-	if words.Cookie == nil && words.Dump == "" {
-		if words.Dump, err = readDump(c); err != nil {
-			return err
-		}
+	if words.Cookie != nil {
+		return inspectingArgs(agentOrHost, func(ctx context.Context, c *cli.Context, i agent.Inspector) error {
+			return printExplanations(c, i.Explain(ctx, words.Question))
+		})(c)
 	}
-	return inspectingArgs(agentOrHost, func(ctx context.Context, c *cli.Context, i agent.Inspector) error {
-		return printExplanations(c, i.Explain(ctx, words.Question))
+	if words.Dump != "" {
+		return explainLines(c, strings.NewReader(words.Dump), "the arguments")
+	}
+	in, name, err := openDump(c)
+	if err != nil {
+		return err
+	}
+	return errors.Join(explainLines(c, in, name), in.Close())
+}
+
+// explainLines explains as many lines as come from there.
+func explainLines(c *cli.Context, in io.Reader, name string) error {
+	return inspectingArgs(agentOrHost, func(_ context.Context, c *cli.Context, i agent.Inspector) error {
+		size := localPortion
+		if c.IsSet("node") {
+			size = remotePortion
+		}
+		return printExplanations(c, inPortions(c.Context, i.Explain, inspect.Portions(in, name, size)))
 	})(c)
 }
 
-// readDump reads the lines from the file or from standard input.
-func readDump(c *cli.Context) (string, error) {
-	in := os.Stdin
-	if path := c.String("file"); path != "" && path != "-" {
-		file, err := os.Open(path)
-		if err != nil {
-			return "", overlay.Refuse(overlay.Invalid, "--file "+path, "name a file with the output of ovs-ofctl dump-flows", "%v", err)
+// inPortions asks one question after the other, each within queryTimeout.
+func inPortions(ctx context.Context, ask func(context.Context, inspect.Question) iter.Seq2[inspect.Explanation, error], portions iter.Seq2[inspect.Question, error]) iter.Seq2[inspect.Explanation, error] {
+	return func(yield func(inspect.Explanation, error) bool) {
+		one := func(q inspect.Question) bool {
+			ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+			defer cancel()
+			for e, err := range ask(ctx, q) {
+				if !yield(e, err) || err != nil {
+					return false
+				}
+			}
+			return true
 		}
-		defer func() { _ = file.Close() }()
-		in = file
-	} else if _, err := unix.IoctlGetTermios(int(in.Fd()), unix.TCGETS); err == nil {
-		return "", overlay.Refuse(overlay.Invalid, c.Command.HelpName, "see "+c.Command.HelpName+" --help", "nothing to explain: give a line, a cookie, two endpoints, or lines on standard input")
+		for q, err := range portions {
+			if err != nil {
+				yield(inspect.Explanation{}, err)
+				return
+			}
+			if !one(q) {
+				return
+			}
+		}
 	}
-	text, err := io.ReadAll(io.LimitReader(in, maxDump))
-	if err != nil {
-		return "", fmt.Errorf("read the lines to explain: %w", err)
+}
+
+// openDump opens the file, or standard input, and says which.
+func openDump(c *cli.Context) (in *os.File, name string, err error) {
+	if path := c.String("file"); path != "" && path != "-" {
+		if in, err = os.Open(path); err != nil {
+			return nil, "", overlay.Refuse(overlay.Invalid, "--file "+path, "name a file with the output of ovs-ofctl dump-flows", "%v", err)
+		}
+		return in, path, nil
 	}
-	return string(text), nil
+	if _, err := unix.IoctlGetTermios(int(os.Stdin.Fd()), unix.TCGETS); err == nil {
+		return nil, "", overlay.Refuse(overlay.Invalid, c.Command.HelpName, "see "+c.Command.HelpName+" --help", "nothing to explain: give a line, a cookie, two endpoints, or lines on standard input")
+	}
+	return os.Stdin, "standard input", nil
 }
 
 // explainPath asks the hosts of both endpoints.

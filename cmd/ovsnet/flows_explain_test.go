@@ -1,10 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"iter"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,5 +101,50 @@ func TestExplainWhereAHostHangs(t *testing.T) {
 	}
 	if told != 1 || p.silent == nil {
 		t.Errorf("%d explanations, silent %v", told, p.silent)
+	}
+}
+
+// explainer says of every question what it is, and refuses those with the word.
+type explainer struct {
+	reporter
+	word string
+}
+
+func (e explainer) Explain(_ context.Context, q inspect.Question) (iter.Seq[inspect.Explanation], error) {
+	if strings.Contains(q.Dump, e.word) {
+		return nil, overlay.Refuse(overlay.Invalid, fmt.Sprintf("line %d", q.Line+strings.Count(q.Dump[:strings.Index(q.Dump, e.word)], "\n")), "", "garbage")
+	}
+	return slices.Values([]inspect.Explanation{{Flow: fmt.Sprintf("%d lines from %d", strings.Count(q.Dump, "\n")+1, q.Line)}}), nil
+}
+
+// A dump is explained in portions, however long it is, and its lines are counted over all of them.
+func TestExplainALongDump(t *testing.T) {
+	const count = 60000
+	line := "cookie=0x5, table=60, priority=3 actions=" + strings.Repeat("output:1,", 18) + "output:2\n"
+	path := filepath.Join(t.TempDir(), "dump")
+	for garbage, want := range map[string]string{"": "", "nonsense\n": fmt.Sprintf("ovsnet: line %d: garbage\n", count+2)} {
+		if err := os.WriteFile(path, []byte("NXST_FLOW reply (xid=0x4):\n"+strings.Repeat(line, count)+garbage), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out, errs bytes.Buffer
+		status := run(t.Context(), []string{"ovsnet", "flows", "explain", "--file", path, "-o", "json", "--socket", control(t, explainer{word: "nonsense"})}, &out, &errs)
+		var list []inspect.Explanation
+		if errs.String() != want || (status == 0) != (want == "") {
+			t.Errorf("status %d, said %q, want %q", status, errs.String(), want)
+		}
+		if want != "" {
+			continue
+		}
+		if err := json.Unmarshal(out.Bytes(), &list); err != nil || len(list) != 2 || !strings.HasSuffix(list[0].Flow, " lines from 2") {
+			t.Errorf("printed %q, error %v", out.String(), err)
+		}
+	}
+	if err := os.WriteFile(path, make([]byte, 2<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var errs bytes.Buffer
+	status := run(t.Context(), []string{"ovsnet", "flows", "explain", "--file", path, "--socket", control(t, explainer{word: "nonsense"})}, io.Discard, &errs)
+	if want := "line 1 of " + path + ": it is longer than the 1 MiB that a flow may take; give lines"; status != 2 || !strings.Contains(errs.String(), want) {
+		t.Errorf("status %d, said %q, want %q", status, errs.String(), want)
 	}
 }

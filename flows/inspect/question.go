@@ -21,8 +21,10 @@ type Place struct {
 
 // Question is what is to be explained: one of the three.
 type Question struct {
-	// Dump is lines as `ovs-ofctl dump-flows` prints them.
+	// Dump is lines as `ovs-ofctl dump-flows` prints them. Line is the number of the
+	// first where they are a portion of more lines, from 2.
 	Dump string `json:"dump,omitempty"`
+	Line int    `json:"line,omitempty"`
 	// Cookie is a flow's.
 	Cookie *uint64 `json:"cookie,omitempty"`
 	// From and To are two endpoints.
@@ -71,7 +73,7 @@ func (b Bridge) Explain(q Question) (iter.Seq[Explanation], error) {
 		}
 		return b.ExplainPath(from, to)
 	}
-	dumped, err := b.readDump(q.Dump)
+	dumped, err := b.readDump(q.Dump, max(q.Line, 1)-1)
 	if err != nil {
 		return nil, err
 	}
@@ -81,8 +83,9 @@ func (b Bridge) Explain(q Question) (iter.Seq[Explanation], error) {
 // portName is where ovs-ofctl prints a port by its name, as it does on a terminal.
 var portName = regexp.MustCompile(`(in_port=|output:|resubmit\()("?)([A-Za-z][A-Za-z0-9_.-]*)("?)`)
 
-// readDump reads lines in which ports may have their names.
-func (b Bridge) readDump(text string) ([]flows.Installed, error) {
+// readDump reads lines in which ports may have their names, and before which there
+// were that many.
+func (b Bridge) readDump(text string, before int) ([]flows.Installed, error) {
 	given := strings.Split(text, "\n")
 	lines, shifts := make([]string, len(given)), make([][]shift, len(given))
 	for i, line := range given {
@@ -95,11 +98,11 @@ func (b Bridge) readDump(text string) ([]flows.Installed, error) {
 	}
 	if errors.As(err, &syntax) {
 		at := min(max(syntax.Line, 1), len(given)) - 1
-		return nil, overlay.Refuse(overlay.Invalid, fmt.Sprintf("line %d, column %d", syntax.Line, original(syntax.Column, shifts[at])),
-			"give lines as ovs-ofctl dump-flows prints them", "%s: %q", syntax.Cause, given[at])
+		return nil, overlay.Refuse(overlay.Invalid, fmt.Sprintf("line %d, column %d", before+syntax.Line, original(syntax.Column, shifts[at])),
+			dumpRemedy, "%s: %q", syntax.Cause, given[at])
 	}
 	if err == nil && len(dumped) == 0 {
-		err = overlay.Refuse(overlay.Invalid, "flow dump", "give lines as ovs-ofctl dump-flows prints them", "no flow is in it")
+		err = overlay.Refuse(overlay.Invalid, "flow dump", dumpRemedy, "no flow is in it")
 	}
 	return dumped, err
 }
