@@ -28,22 +28,24 @@ func (l *Loop) Bridge(ctx context.Context) (inspect.Bridge, error) {
 // Differences compares the installed flows with the desired ones. A round that
 // is changing flows meanwhile is no difference: what differs is looked at again
 // once it has ended.
-func (l *Loop) Differences(ctx context.Context) (inspect.Report, error) {
+func (l *Loop) Differences(ctx context.Context) (inspect.Comparison, error) {
 	for n := 1; ; n++ {
 		b, changed, err := l.look(ctx)
 		if err != nil {
-			return inspect.Report{}, err
+			return inspect.Comparison{}, err
 		}
-		r := b.Diff()
-		if len(r.Differences) == 0 || n == looks {
-			return r, nil
+		if !b.Differs() {
+			return inspect.Report{Head: b.Compare().Head}.Comparison(), nil
+		}
+		if n == looks {
+			return b.Compare(), nil
 		}
 		select {
 		case <-changed:
 		case <-time.After(lookPause):
 			n = looks - 1
 		case <-ctx.Done():
-			return inspect.Report{}, ctx.Err()
+			return inspect.Comparison{}, ctx.Err()
 		}
 	}
 }
@@ -93,7 +95,11 @@ func (l *Loop) Repair(ctx context.Context) (inspect.Report, error) {
 	}
 	select {
 	case <-changed:
-		return l.Differences(ctx)
+		left, err := l.Differences(ctx)
+		if err != nil {
+			return inspect.Report{}, err
+		}
+		return left.Report()
 	case <-ctx.Done():
 		return inspect.Report{}, ctx.Err()
 	}

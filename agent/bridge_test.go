@@ -14,7 +14,7 @@ import (
 // A host that has not heard from etcd does not know what should be installed.
 func TestNothingIsComparedBeforeTheFirstSnapshot(t *testing.T) {
 	s := newScene(t)
-	if _, err := s.loop.Differences(t.Context()); !overlay.IsKind(err, overlay.Unavailable) {
+	if _, err := reported(s.loop.Differences(t.Context())); !overlay.IsKind(err, overlay.Unavailable) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -35,7 +35,7 @@ func TestLookingPingsNobody(t *testing.T) {
 	}
 	before := pings()
 	_, err := s.loop.Bridge(t.Context())
-	if _, other := s.loop.Differences(t.Context()); err != nil || other != nil || pings() != before {
+	if _, other := reported(s.loop.Differences(t.Context())); err != nil || other != nil || pings() != before {
 		t.Errorf("pinged %d times, errors %v, %v", pings()-before, err, other)
 	}
 }
@@ -45,8 +45,8 @@ func TestAnOnlookerAnswersAsTheAgent(t *testing.T) {
 	s := newScene(t)
 	s.settle()
 	own := NewInspector(Onlooker{Look: s.loop.Bridge})
-	want, err := s.loop.Differences(t.Context())
-	if got, other := own.Differences(t.Context()); err != nil || other != nil || !reflect.DeepEqual(got, want) {
+	want, err := reported(s.loop.Differences(t.Context()))
+	if got, other := reported(own.Differences(t.Context())); err != nil || other != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("differences %+v, want %+v; errors %v, %v", got, want, other, err)
 	}
 	lines := 0
@@ -77,7 +77,7 @@ func TestAnOnlookerAnswersAsTheAgent(t *testing.T) {
 func TestDifferencesAndRepair(t *testing.T) {
 	s := newScene(t)
 	s.settle()
-	if r, err := s.loop.Differences(t.Context()); err != nil || len(r.Differences) > 0 || r.Node != "h1" || r.Installed != r.Desired || r.Installed == 0 {
+	if r, err := reported(s.loop.Differences(t.Context())); err != nil || len(r.Differences) > 0 || r.Node != "h1" || r.Installed != r.Desired || r.Installed == 0 {
 		t.Fatalf("%+v, error %v", r, err)
 	}
 	foreign := flows.Installed{Flow: flows.Flow{Key: flows.Key{Table: flows.Forward, Priority: 999}, Cookie: 7}}
@@ -89,7 +89,7 @@ func TestDifferencesAndRepair(t *testing.T) {
 	}
 	s.host.table[foreign.Key] = foreign
 	s.host.mu.Unlock()
-	r, err := s.loop.Differences(t.Context())
+	r, err := reported(s.loop.Differences(t.Context()))
 	if err != nil || len(r.Differences) < 3 {
 		t.Fatalf("%+v, error %v", r, err)
 	}

@@ -51,7 +51,7 @@ type Reporter interface {
 	// Flows lists this host's flows, installed and desired, with their reasons.
 	Flows(ctx context.Context, filter inspect.Filter) (iter.Seq[inspect.Line], error)
 	// Differences holds the installed flows against the desired ones.
-	Differences(ctx context.Context) (inspect.Report, error)
+	Differences(ctx context.Context) (inspect.Comparison, error)
 	// Explain tells in sentences what flows do and why they are there.
 	Explain(ctx context.Context, q inspect.Question) (iter.Seq[inspect.Explanation], error)
 	// Counters returns the traffic of one local endpoint.
@@ -86,7 +86,7 @@ func Answer(ctx context.Context, r Reporter, kind string, arguments []byte, to i
 	case AboutFlows:
 		return replyList(to, arguments, func(f inspect.Filter) (iter.Seq[inspect.Line], error) { return r.Flows(ctx, f) })
 	case AboutDifferences:
-		return reply(to, arguments, func(struct{}) (inspect.Report, error) { return r.Differences(ctx) })
+		return replyComparison(to, arguments, func() (inspect.Comparison, error) { return r.Differences(ctx) })
 	case AboutExplanations:
 		return replyList(to, arguments, func(q inspect.Question) (iter.Seq[inspect.Explanation], error) { return r.Explain(ctx, q) })
 	case AboutCounters:

@@ -38,8 +38,8 @@ func (d *told) Flows(_ context.Context, f inspect.Filter) (iter.Seq[inspect.Line
 	return slices.Values([]inspect.Line{{TableName: "Forward", Reason: "delivery to web-1"}, {Reason: "delivery to web-2"}}), d.err
 }
 
-func (d *told) Differences(context.Context) (inspect.Report, error) {
-	return inspect.Report{Node: "h1"}, d.err
+func (d *told) Differences(context.Context) (inspect.Comparison, error) {
+	return inspect.Report{Head: inspect.Head{Node: "h1"}, Differences: []inspect.Difference{{Desired: "a->b"}, {Desired: "c"}}}.Comparison(), d.err
 }
 
 func (d *told) Explain(context.Context, inspect.Question) (iter.Seq[inspect.Explanation], error) {
@@ -48,7 +48,7 @@ func (d *told) Explain(context.Context, inspect.Question) (iter.Seq[inspect.Expl
 
 func (d *told) Repair(context.Context) (inspect.Report, error) {
 	d.repairs++
-	return inspect.Report{Node: "h1"}, d.err
+	return inspect.Report{Head: inspect.Head{Node: "h1"}}, d.err
 }
 
 func (d *told) Counters(_ context.Context, e overlay.Endpoint) (Counters, error) {
@@ -113,7 +113,7 @@ func TestInquiriesTravelTheSame(t *testing.T) {
 			if diff := cmp.Diff(filter, d.asked); diff != "" {
 				t.Error(diff)
 			}
-			if r, err := i.Differences(t.Context()); err != nil || r.Node != "h1" {
+			if r, err := reported(i.Differences(t.Context())); err != nil || r.Node != "h1" || len(r.Differences) != 2 || r.Differences[0].Desired != "a->b" {
 				t.Errorf("differences %+v, error %v", r, err)
 			}
 			if s, err := i.Status(t.Context()); err != nil || s.Flows != 7 {
@@ -132,6 +132,14 @@ func TestInquiriesTravelTheSame(t *testing.T) {
 			}
 		})
 	}
+}
+
+// reported takes all differences.
+func reported(c inspect.Comparison, err error) (inspect.Report, error) {
+	if err != nil {
+		return inspect.Report{}, err
+	}
+	return c.Report()
 }
 
 // collect takes all lines, or the error that ends them.

@@ -37,11 +37,6 @@ func (i Inspector) Flows(ctx context.Context, f inspect.Filter) iter.Seq2[inspec
 	return askList[inspect.Line](ctx, i, AboutFlows, f)
 }
 
-// Differences holds the host's installed flows against the desired ones.
-func (i Inspector) Differences(ctx context.Context) (inspect.Report, error) {
-	return ask[inspect.Report](ctx, i, AboutDifferences, nil)
-}
-
 // Explain tells in sentences what flows do and why they are there, one after the
 // other; an error is the last thing that it yields.
 func (i Inspector) Explain(ctx context.Context, q inspect.Question) iter.Seq2[inspect.Explanation, error] {

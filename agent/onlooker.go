@@ -26,7 +26,7 @@ func (o Onlooker) Carry(ctx context.Context, kind string, arguments []byte) (io.
 		write = func(b inspect.Bridge) error { return replyList(&answer, arguments, b.Lines) }
 	case AboutDifferences:
 		write = func(b inspect.Bridge) error {
-			return reply(&answer, arguments, func(struct{}) (inspect.Report, error) { return b.Diff(), nil })
+			return replyComparison(&answer, arguments, func() (inspect.Comparison, error) { return b.Compare(), nil })
 		}
 	case AboutExplanations:
 		write = func(b inspect.Bridge) error { return replyList(&answer, arguments, b.Explain) }

@@ -150,10 +150,10 @@ func (d *desk) Flows(ctx context.Context, filter inspect.Filter) (iter.Seq[inspe
 }
 
 // Differences holds this host's installed flows against the desired ones.
-func (d *desk) Differences(ctx context.Context) (inspect.Report, error) {
+func (d *desk) Differences(ctx context.Context) (inspect.Comparison, error) {
 	loop, err := d.working()
 	if err != nil {
-		return inspect.Report{}, err
+		return inspect.Comparison{}, err
 	}
 	return loop.Differences(ctx)
 }

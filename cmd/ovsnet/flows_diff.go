@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"iter"
 
 	"github.com/urfave/cli/v2"
 
@@ -51,14 +53,15 @@ func diffFlows(c *cli.Context) error {
 
 // diffOne compares one host's flows, and where that is asked repairs them.
 func diffOne(ctx context.Context, c *cli.Context, i agent.Inspector) error {
-	report, err := i.Differences(ctx)
+	compared, err := i.Differences(ctx)
 	if err != nil {
 		return err
 	}
-	if err := printReports(c, []inspect.Report{report}); err != nil {
+	p := reports{c: c}
+	if err := errors.Join(p.print(compared), p.end()); err != nil {
 		return err
 	}
-	if len(report.Differences) == 0 {
+	if p.differences == 0 {
 		return nil
 	}
 	if !c.Bool("repair") {
@@ -72,12 +75,11 @@ func diffOne(ctx context.Context, c *cli.Context, i agent.Inspector) error {
 		_, _ = fmt.Fprintf(c.App.ErrWriter, "ovsnet: %d flows differ still, the first: %s\n", len(left.Differences), left.Differences[0].Reason)
 		return errDiffers
 	}
-	_, _ = fmt.Fprintf(c.App.ErrWriter, "ovsnet: repaired %d flows\n", len(report.Differences))
+	_, _ = fmt.Fprintf(c.App.ErrWriter, "ovsnet: repaired %d flows\n", p.differences)
 	return nil
 }
 
-// diffAll compares the flows of every host. One that does not answer keeps no
-// other from being shown.
+// diffAll compares the flows of every host.
 func diffAll(ctx context.Context, c *cli.Context, s *store.Store) error {
 	if err := exactArgs(c); err != nil {
 		return err
@@ -86,66 +88,110 @@ func diffAll(ctx context.Context, c *cli.Context, s *store.Store) error {
 	if err != nil {
 		return err
 	}
-	var reports []inspect.Report
+	var hosts []string
+	for node := range view.Snapshot.Nodes() {
+		hosts = append(hosts, node.Name)
+	}
+	return printAll(c, askEach(hosts, func(host string) (inspect.Report, error) {
+		compared, err := inspectorOf(ctx, c, s, host).Differences(ctx)
+		if err != nil {
+			return inspect.Report{}, err
+		}
+		return compared.Report()
+	}))
+}
+
+// printAll prints each host's report as it comes. A host that does not answer keeps
+// no other from being shown.
+func printAll(c *cli.Context, answers iter.Seq2[inspect.Report, error]) error {
+	p := reports{c: c}
 	var silent error
-	differ := false
-	for answer := range askEach(ctx, c, s, view.Snapshot, agent.Inspector.Differences) {
-		if answer.err != nil {
-			_, _ = fmt.Fprintln(c.App.ErrWriter, "ovsnet:", answer.err)
-			silent = fmt.Errorf("%w: %w", errSaid, answer.err)
+	for report, err := range answers {
+		if err != nil {
+			_, _ = fmt.Fprintln(c.App.ErrWriter, "ovsnet:", err)
+			silent = fmt.Errorf("%w: %w", errSaid, err)
 			continue
 		}
-		differ = differ || len(answer.value.Differences) > 0
-		reports = append(reports, answer.value)
+		if err := p.print(report.Comparison()); err != nil {
+			return err
+		}
 	}
-	if err := printReports(c, reports); err != nil {
+	if err := p.end(); err != nil {
 		return err
 	}
-	if silent == nil && differ {
+	if silent == nil && p.differences > 0 {
 		return errDiffers
 	}
 	return silent
 }
 
-func printReports(c *cli.Context, reports []inspect.Report) error {
-	if c.String("output") == "json" {
-		if reports == nil {
-			reports = []inspect.Report{}
-		}
-		return printJSON(c.App.Writer, reports)
-	}
-	for _, r := range reports {
-		if err := r.WriteUnified(c.App.Writer, styleOf(c)); err != nil {
-			return err
-		}
-	}
-	return nil
+// reports prints comparisons one after the other: for programs as an array.
+type reports struct {
+	c *cli.Context
+	// differences and hosts count what was printed.
+	differences, hosts int
 }
 
-// hostAnswer is what one host answered, or why not.
-type hostAnswer[T any] struct {
-	value T
-	err   error
+// print prints a comparison as its differences come.
+func (r *reports) print(compared inspect.Comparison) error {
+	all := compared.Differences
+	compared.Differences = func(yield func(inspect.Difference, error) bool) {
+		for d, err := range all {
+			if err == nil {
+				r.differences++
+			}
+			if !yield(d, err) {
+				return
+			}
+		}
+	}
+	if r.c.String("output") != "json" {
+		return compared.WriteUnified(r.c.App.Writer, styleOf(r.c))
+	}
+	before := ",\n"
+	if r.hosts++; r.hosts == 1 {
+		before = "[\n"
+	}
+	if _, err := io.WriteString(r.c.App.Writer, before); err != nil {
+		return err
+	}
+	return compared.WriteJSON(r.c.App.Writer)
 }
 
-// askEach asks every host of the cluster, several at once, and yields their
-// answers in the order of their names.
-func askEach[T any](ctx context.Context, c *cli.Context, s *store.Store, snapshot *overlay.Snapshot, ask func(agent.Inspector, context.Context) (T, error)) func(yield func(hostAnswer[T]) bool) {
-	return func(yield func(hostAnswer[T]) bool) {
+// end ends the array.
+func (r *reports) end() error {
+	if r.c.String("output") != "json" {
+		return nil
+	}
+	text := "\n]\n"
+	if r.hosts == 0 {
+		text = "[]\n"
+	}
+	_, err := io.WriteString(r.c.App.Writer, text)
+	return err
+}
+
+// askEach asks every host, several at once, and yields their answers in the order of
+// the hosts, each as soon as it and those before it are there.
+func askEach[T any](hosts []string, ask func(host string) (T, error)) iter.Seq2[T, error] {
+	type answer struct {
+		value T
+		err   error
+	}
+	return func(yield func(T, error) bool) {
 		places := make(chan struct{}, atOnce)
-		var answers []chan hostAnswer[T]
-		for node := range snapshot.Nodes() {
-			answer := make(chan hostAnswer[T], 1)
-			answers = append(answers, answer)
+		answers := make([]chan answer, len(hosts))
+		for i, host := range hosts {
+			answers[i] = make(chan answer, 1)
 			go func() {
 				places <- struct{}{}
 				defer func() { <-places }()
-				value, err := ask(inspectorOf(ctx, c, s, node.Name), ctx)
-				answer <- hostAnswer[T]{value, err}
+				value, err := ask(host)
+				answers[i] <- answer{value, err}
 			}()
 		}
-		for _, answer := range answers {
-			if !yield(<-answer) {
+		for _, next := range answers {
+			if a := <-next; !yield(a.value, a.err) {
 				return
 			}
 		}

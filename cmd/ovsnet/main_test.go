@@ -158,11 +158,15 @@ func (r reporter) Status() agent.Status { return r.status }
 func (r reporter) Flows(context.Context, inspect.Filter) (iter.Seq[inspect.Line], error) {
 	return slices.Values([]inspect.Line{{TableName: "Forward", Reason: "unicast to web-1", Match: "in_port=1", Actions: "output:2->x"}}), r.err
 }
-func (r reporter) Differences(context.Context) (inspect.Report, error) {
-	if r.agrees {
-		return inspect.Report{Node: "h1", Differences: []inspect.Difference{}}, r.err
+func (r reporter) Differences(context.Context) (inspect.Comparison, error) {
+	if r.err != nil {
+		return inspect.Comparison{}, r.err
 	}
-	return inspect.Report{Node: "h1", Differences: []inspect.Difference{{Line: inspect.Line{State: inspect.Missing, Reason: "missing: delivery to web-1"}, Desired: "table=60 actions=output:2"}}}, r.err
+	report := inspect.Report{Head: inspect.Head{Node: "h1"}}
+	if !r.agrees {
+		report.Differences = append(report.Differences, inspect.Difference{Line: inspect.Line{State: inspect.Missing, Reason: "missing: delivery to web-1"}, Desired: "table=60 actions=output:2->x"})
+	}
+	return report.Comparison(), nil
 }
 func (r reporter) Explain(context.Context, inspect.Question) (iter.Seq[inspect.Explanation], error) {
 	return slices.Values([]inspect.Explanation{{Flow: "table=60 actions=output:2", Does: "Packets leave by port 2."}}), r.err
@@ -255,9 +259,9 @@ func TestFlowsDiffExitStatus(t *testing.T) {
 		out  string
 	}{
 		{reporter{agrees: true}, "", 0, ""},
-		{reporter{}, "", 5, "+table=60 actions=output:2"},
-		{reporter{}, "--repair", 0, "+table=60 actions=output:2"},
-		{reporter{}, "-o json", 5, `"state": "missing"`},
+		{reporter{}, "", 5, "+table=60 actions=output:2->x"},
+		{reporter{}, "--repair", 0, "+table=60 actions=output:2->x"},
+		{reporter{}, "-o json", 5, `"desired":"table=60 actions=output:2->x"`},
 		{reporter{err: overlay.Refuse(overlay.Unavailable, "ovs-vswitchd", "", "does not answer")}, "", 4, ""},
 		{reporter{}, "--repair --node h2", 2, ""},
 		{reporter{}, "--all --node h2", 2, ""},

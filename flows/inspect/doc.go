@@ -32,7 +32,9 @@
 //
 // Both lists are sorted once and merged. Lines are made one by one as they are
 // taken (iter.Seq), so that a host with 100,000 flows needs no second copy of
-// them as text, and a reader sees the first lines at once.
+// them as text, and a reader sees the first lines at once. Differences come in the
+// same way; how many flows there are stands before them, because both lists are
+// there before they are compared.
 //
 // # Rejected
 //

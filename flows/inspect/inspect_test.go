@@ -134,7 +134,7 @@ func TestBadFilters(t *testing.T) {
 func unified(t *testing.T, b Bridge, style Style) string {
 	t.Helper()
 	var out bytes.Buffer
-	if err := b.Diff().WriteUnified(&out, style); err != nil {
+	if err := b.Compare().WriteUnified(&out, style); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -291,7 +291,7 @@ func BenchmarkLines(b *testing.B) {
 }
 
 func BenchmarkDiff(b *testing.B) {
-	benchmark(b, func(x Bridge) error { return x.Diff().WriteUnified(discard{}, Style{}) })
+	benchmark(b, func(x Bridge) error { return x.Compare().WriteUnified(discard{}, Style{}) })
 }
 
 func BenchmarkExplainDump(b *testing.B) {
@@ -358,7 +358,7 @@ func TestManyForeignFlows(t *testing.T) {
 		b.Installed = append(b.Installed, f)
 	}
 	said := map[string]int{}
-	for _, d := range b.Diff().Differences {
+	for d := range b.Compare().Differences {
 		said[d.Reason]++
 	}
 	told, untold := "not ovsnet's; it takes packets from: delivery to web-1 (10.0.0.2) in prod, on h1, and from 8 more", "not ovsnet's; whose packets it takes is told of the first 50 such flows"
