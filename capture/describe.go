@@ -151,9 +151,9 @@ func icmpWords(data []byte, request, reply byte) string {
 // icmpv6Words names echo (RFC 4443) and the neighbours' questions and answers (RFC
 // 4861, 4.3 and 4.4).
 func icmpv6Words(data []byte) string {
-	if len(data) >= neighborSize && (data[0] == 135 || data[0] == 136) {
+	if len(data) >= neighborSize && (data[0] == neighborAsks || data[0] == neighborAnswers) {
 		target, _ := netip.AddrFromSlice(data[8:neighborSize])
-		if data[0] == 135 {
+		if data[0] == neighborAsks {
 			return fmt.Sprintf("who has %s", target)
 		}
 		return fmt.Sprintf("%s is here", target)

@@ -36,6 +36,15 @@
 // packet inside, and for packets with a VLAN tag, which the kernel's filters do not
 // see. Without a filter tcpdump is not needed.
 //
+// # For others
+//
+// Who asks from another host gets an Excerpt: of each packet its headers, or its first
+// bytes where its host allows that. His filter is not believed to be tcpdump's. It
+// runs in this process only, so that nothing from elsewhere enters the kernel; as its
+// jumps lead forward it takes no longer than it is; and it sees zeros where the asker
+// gets nothing. Else a filter that asks for one byte behind the headers would tell it,
+// packet by packet.
+//
 // # Rejected
 //
 // A mirror of OVS's on the tunnel port: it must be taken down again, whatever

@@ -42,6 +42,10 @@ const (
 	protoTCP    = 6
 	protoUDP    = 17
 	protoICMPv6 = 58
+
+	// Types of ICMPv6 messages (RFC 4861, 4.3 and 4.4).
+	neighborAsks    = 135
+	neighborAnswers = 136
 )
 
 // isFragment reports whether data, an IPv4 packet, is not the beginning of its

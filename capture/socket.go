@@ -25,7 +25,8 @@ const (
 	vlanTagSize = 4
 )
 
-// Socket gets a copy of the packets that pass. It is used by one goroutine.
+// Socket gets a copy of the packets that pass. It is used by one goroutine; Dropped may
+// be called from another.
 type Socket struct {
 	file *os.File
 	link string
@@ -98,6 +99,23 @@ func denied(name string, err error) error {
 	refusal := overlay.Refuse(overlay.Unavailable, "packets of "+name, "run it as root, or give it CAP_NET_ADMIN, CAP_NET_RAW and AF_PACKET", "this process may not see them")
 	refusal.Err = err
 	return refusal
+}
+
+// Hold bounds how much waits in the kernel for the Socket, in bytes of its memory; what
+// comes beyond that is lost, and costs next to nothing.
+func (s *Socket) Hold(bytes int) error {
+	raw, err := s.file.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("bound what waits of %s: %w", s.link, err)
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bytes)
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return fmt.Errorf("bound what waits of %s: %w", s.link, err)
+	}
+	return nil
 }
 
 // attach gives the kernel the filter.

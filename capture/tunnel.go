@@ -18,7 +18,8 @@ type Envelope struct {
 	VNI      uint32
 }
 
-// Tunnel captures what goes through the tunnel. It is used by one goroutine.
+// Tunnel captures what goes through the tunnel. It is used by one goroutine; Dropped
+// may be called from another.
 type Tunnel struct {
 	socket *Socket
 	port   uint16
@@ -68,6 +69,9 @@ func (t *Tunnel) Next(ctx context.Context) (Packet, Envelope, error) {
 func (t *Tunnel) concerns(e Envelope) bool {
 	return len(t.vteps) == 0 || slices.Contains(t.vteps, e.Src) || slices.Contains(t.vteps, e.Dst)
 }
+
+// Hold is as of Socket.
+func (t *Tunnel) Hold(bytes int) error { return t.socket.Hold(bytes) }
 
 // Dropped is as of Socket.
 func (t *Tunnel) Dropped() (uint64, error) { return t.socket.Dropped() }
