@@ -58,6 +58,26 @@
 // the container's packets take, and seldom. It listens before it sends, and an
 // asker has the receiver's agent listen first; nobody listens for long.
 //
+// # Following from elsewhere
+//
+// Another host's asker follows changes of the flows, or packets, by inquiries: the
+// first begins a following under a number that the asker chose, each further one
+// takes what came since (Followings, Follower). Between two of them the agent keeps
+// what happens in a queue of bounded length; while it is full the source is not read,
+// so that it loses, and counts, as it does when a local reader is slow. A page is
+// kept until the next question says that it arrived: an answer that is lost loses
+// nothing. All followings together are told less each second than an agent may
+// answer, so that they keep nobody else from being answered.
+//
+// An inquiry never waits for something to happen, since an agent works at few at a
+// time: the asker polls, more often while there is more. Whoever is not heard of for
+// a while is taken to be gone, and what was open for him is closed; an agent that was
+// started anew says that it knows of no such number.
+//
+// A stream beside etcd was rejected: it would need a port, and an authentication of
+// its own. So was one long inquiry that writes answer after answer: it takes one of
+// the agent's two places for as long as somebody looks.
+//
 // # Failure
 //
 // With etcd away the last snapshot stays in force. So it does while the host

@@ -17,7 +17,8 @@ import (
 
 // The kinds of inquiry. All of them only read, so that whoever may ask may ask
 // from anywhere; but AboutSending, which sends one packet that the agent makes of
-// the records alone (Prober).
+// the records alone (Prober). None waits long: what takes its time is begun by one
+// and asked for by others (Prober, Followings).
 const (
 	// AboutStatus asks for a Status.
 	AboutStatus = "status"
@@ -42,6 +43,9 @@ const (
 	AboutArrival   = "arrival"
 	// AboutSending asks to send a journey.Probe, and for its journey.Sending.
 	AboutSending = "sending"
+	// AboutFollowing asks, with a Follow, for a Page of what happened since the last
+	// one; the first begins to keep it.
+	AboutFollowing = "following"
 )
 
 // Reporter is what inquiries are answered from.
@@ -68,6 +72,8 @@ type Reporter interface {
 	Arrival(ctx context.Context, p journey.Probe) (journey.Arrival, error)
 	// Send sends a probe from its sender here.
 	Send(ctx context.Context, p journey.Probe) (journey.Sending, error)
+	// Follow tells what happened since somebody asked that last.
+	Follow(ctx context.Context, q Follow) (Page, error)
 }
 
 // EndpointName names one endpoint by IDs.
@@ -105,6 +111,8 @@ func Answer(ctx context.Context, r Reporter, kind string, arguments []byte, to i
 		return reply(to, arguments, func(p journey.Probe) (journey.Arrival, error) { return r.Arrival(ctx, p) })
 	case AboutSending:
 		return reply(to, arguments, func(p journey.Probe) (journey.Sending, error) { return r.Send(ctx, p) })
+	case AboutFollowing:
+		return reply(to, arguments, func(q Follow) (Page, error) { return r.Follow(ctx, q) })
 	}
 	return overlay.Refuse(overlay.Invalid, fmt.Sprintf("inquiry %q", kind), "run the same release of ovsnet on every host", "this agent does not know it")
 }

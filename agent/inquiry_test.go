@@ -178,3 +178,7 @@ func TestUnknownInquiries(t *testing.T) {
 		t.Errorf("drained %d times, error %v", d.drains, err)
 	}
 }
+
+func (d *told) Follow(_ context.Context, q Follow) (Page, error) {
+	return Page{Gone: q.Begin == nil, Lost: q.After}, d.err
+}

@@ -64,6 +64,7 @@ func metrics() []metric {
 		gauge("last_round_seconds", "How long the reconcile loop's last round took.", func(s Status) float64 { return s.Round.Seconds }),
 		gauge("failed_rounds", "Rounds that failed, in a row.", func(s Status) float64 { return float64(s.Round.Failures) }),
 		gauge("flow_monitor_up", "1 while OVS's flow monitor is followed.", func(s Status) float64 { return truth(s.Drift.Watching) }),
+		gauge("followings", "Others that follow changes of the flows or packets here, from other hosts.", func(s Status) float64 { return float64(s.Followings) }),
 		gauge("foreign_flows", "Flows on the bridge that are not ovsnet's.", func(s Status) float64 { return float64(s.Drift.ForeignFlows) }),
 		gauge("contested_flows", "Flows that somebody else keeps changing.", func(s Status) float64 { return float64(len(s.Drift.Contested)) }),
 		{description: changes, kind: prometheus.CounterValue, labels: []string{"ovsnet"}, value: func(s Status) float64 { return float64(s.Drift.OwnChanges) }},

@@ -33,6 +33,8 @@ type Status struct {
 	Revision int64       `json:"revision"`
 	Round    RoundStatus `json:"last_round"`
 	Drift    DriftStatus `json:"drift"`
+	// Followings is how many others follow changes or packets here, from other hosts.
+	Followings int `json:"followings"`
 	// Problems are the objects that do not work, each with its reason.
 	Problems []Problem `json:"problems"`
 }
@@ -77,6 +79,8 @@ type Facts struct {
 	// Draining says that the host is being taken out of the cluster.
 	Draining bool
 	Warnings []string
+	// Followings is how many others follow something here.
+	Followings int
 }
 
 // NewStatus puts together what an agent says of itself.
@@ -85,7 +89,7 @@ func NewStatus(f Facts, s State) Status {
 		Node: f.Node.Name, Version: f.Node.Version, VTEP: f.Node.VTEP(), MTU: f.Node.MTU,
 		Etcd:  EtcdStatus{Endpoints: f.Etcd, Connected: s.View.Connected, Since: s.View.Since, Embedded: f.Embedded},
 		OVS:   OVSStatus{Bridge: f.Bridge, Version: s.Observed.Version, Datapath: s.Observed.Datapath, TunnelPort: s.Observed.Tunnel},
-		Local: s.Local, Flows: s.Flows,
+		Local: s.Local, Flows: s.Flows, Followings: f.Followings,
 		Round:    RoundStatus{At: s.At, Seconds: s.Took.Seconds(), Added: s.Added, Removed: s.Removed, Failures: s.Failures},
 		Problems: slices.Concat([]Problem{}, s.Problems, s.Observed.Problems, s.View.Problems, s.Drops.problem()),
 		Reasons:  []string{}, Warnings: append([]string{}, f.Warnings...),

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ovsnet/ovsnet/agent"
 	"github.com/ovsnet/ovsnet/docker"
 	"github.com/ovsnet/ovsnet/overlay"
 )
@@ -30,6 +31,7 @@ func agentCommand() *cli.Command {
 		&cli.DurationFlag{Name: "grace", Usage: "how long an endpoint that Docker seems to have forgotten is kept", EnvVars: env("GRACE"), Value: time.Minute},
 		&cli.DurationFlag{Name: "full-every", Usage: "how often all flows are compared though nothing hints at a difference, at the most", EnvVars: env("FULL_EVERY"), Value: time.Minute},
 		&cli.StringFlag{Name: "foreign-flows", Usage: "what becomes of flows on the bridge that are not ovsnet's, once they are reported: `WHAT` is keep or remove", EnvVars: env("FOREIGN_FLOWS"), Value: "keep"},
+		&cli.StringFlag{Name: "remote-capture", Usage: "`WHAT` of packets here ovsnet capture --node shows on other hosts: off, headers, or contents as well", EnvVars: env("REMOTE_CAPTURE"), Value: "headers"},
 		&cli.StringFlag{Name: "log-level", Usage: "`LEVEL`: debug, info, warn or error", EnvVars: env("LOG_LEVEL"), Value: "info"},
 		&cli.StringFlag{Name: "log-format", Usage: "`FORMAT`: text or json", EnvVars: env("LOG_FORMAT"), Value: "text"},
 		dockerFlag(), socketFlag(),
@@ -79,6 +81,12 @@ func readSettings(c *cli.Context) (settings, error) {
 	default:
 		return settings{}, overlay.Refuse(overlay.Invalid, "--foreign-flows "+what, "use keep or remove", "no such choice")
 	}
+	extents := map[string]agent.Extent{"off": agent.NoCapture, "headers": agent.CaptureHeaders, "contents": agent.CaptureContents}
+	extent, known := extents[c.String("remote-capture")]
+	if !known {
+		return settings{}, overlay.Refuse(overlay.Invalid, "--remote-capture "+c.String("remote-capture"), "use off, headers or contents", "no such choice")
+	}
+	s.capture = extent
 	port := c.Uint("vxlan-port")
 	if port < 1 || port > 65535 {
 		return settings{}, overlay.Refuse(overlay.Invalid, "--vxlan-port", "use the number that all hosts use, usually 4789", "%d is no UDP port", port)

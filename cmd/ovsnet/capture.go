@@ -17,6 +17,7 @@ import (
 	"github.com/ovsnet/ovsnet/capture"
 	"github.com/ovsnet/ovsnet/flows/inspect"
 	"github.com/ovsnet/ovsnet/overlay"
+	"github.com/ovsnet/ovsnet/store"
 	"github.com/ovsnet/ovsnet/tunnel"
 )
 
@@ -25,12 +26,17 @@ const tunnelWord = "tunnel"
 
 func captureCommand() *cli.Command {
 	return &cli.Command{
-		Name: "capture", Usage: "show packets at a container of this host, or in its tunnel without their encapsulation; ends with ctrl-C",
+		Name: "capture", Usage: "show packets at a container, or in a host's tunnel without their encapsulation; ends with ctrl-C",
 		ArgsUsage: "ENDPOINT|tunnel [FILTER] (a container's name, endpoint ID, IP or MAC address; a filter as tcpdump takes it)",
 		Description: `At an endpoint it is what its container sends and gets. In the tunnel it is what goes
 to and comes from other hosts, each packet with its network and the other host;
 --network shows one network's. A filter is about the packets inside, and needs
 tcpdump installed, which translates it.
+
+With --node it is another host's agent that captures; packets' headers come through
+etcd, about once a second and some hundred packets a second, and what is lost is
+counted. What is behind the headers comes only with --snap, and only where that
+agent was started with --remote-capture contents.
 
 Nothing is changed on the host, and nothing is left behind however it ends. For
 another program: ovsnet capture web-1 -w - | tcpdump -n -r -`,
@@ -38,8 +44,9 @@ another program: ovsnet capture web-1 -w - | tcpdump -n -r -`,
 			&cli.StringFlag{Name: "write", Aliases: []string{"w"}, Usage: "write packets to the pcap `FILE` instead, - for standard output"},
 			&cli.Uint64Flag{Name: "count", Usage: "end after `N` packets", DefaultText: "until ctrl-C"},
 			&cli.StringFlag{Name: "network", Usage: "look for ENDPOINT in this `NETWORK` only; with tunnel, show only its packets"},
-			&cli.UintFlag{Name: "vxlan-port", Usage: "UDP `PORT` of the tunnels", EnvVars: env("VXLAN_PORT"), Value: tunnel.DefaultUDPPort},
-			&cli.StringFlag{Name: "node", Usage: "refused: packets are captured on the `HOST` where they are"},
+			&cli.UintFlag{Name: "vxlan-port", Usage: "UDP `PORT` of the tunnels; with --node that host's own is used", EnvVars: env("VXLAN_PORT"), Value: tunnel.DefaultUDPPort},
+			&cli.IntFlag{Name: "snap", Usage: "keep only the first `BYTES` of each packet", DefaultText: "all; with --node the headers"},
+			&cli.StringFlag{Name: "node", Usage: "have the agent of this `HOST` capture, through etcd"},
 			hereFlag(),
 		),
 		Action: runCapture,
@@ -50,7 +57,12 @@ func runCapture(c *cli.Context) error {
 	if err := checkCapture(c); err != nil {
 		return err
 	}
-	view, err := captureView(c)
+	s, err := openStore(c)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	view, err := captureView(c, s)
 	if err != nil {
 		return err
 	}
@@ -58,7 +70,7 @@ func runCapture(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	w, err := newWatch(c, view, filter)
+	w, err := newWatch(c, s, view, filter)
 	if err != nil {
 		return err
 	}
@@ -79,8 +91,8 @@ func checkCapture(c *cli.Context) error {
 	switch port := c.Uint("vxlan-port"); {
 	case c.NArg() == 0:
 		return overlay.Refuse(overlay.Invalid, c.Command.HelpName, "name a container, or the word tunnel; see "+c.Command.HelpName+" --help", "it takes what is to be captured")
-	case c.String("node") != "":
-		return overlay.Refuse(overlay.Invalid, "--node "+c.String("node"), "run ovsnet capture on that host", "packets are captured on the host where they are, and not sent through etcd")
+	case c.IsSet("snap") && (c.Int("snap") < 1 || c.Int("snap") > mostSnap(c)):
+		return overlay.Refuse(overlay.Invalid, fmt.Sprintf("--snap %d", c.Int("snap")), fmt.Sprintf("use 1 to %d", mostSnap(c)), "it cannot be so much")
 	case port < 1 || port > 65535:
 		return overlay.Refuse(overlay.Invalid, fmt.Sprintf("--vxlan-port %d", port), "use the number that all hosts use, usually 4789", "no such port")
 	case c.IsSet("write") && c.String("write") == "":
@@ -91,16 +103,19 @@ func checkCapture(c *cli.Context) error {
 	return nil
 }
 
+// mostSnap is how much of a packet can be kept.
+func mostSnap(c *cli.Context) int {
+	if c.String("node") != "" {
+		return capture.MaxExcerpt
+	}
+	return capture.MaxLength
+}
+
 // captureView reads the cluster's records. The tunnel can be captured without: then
 // networks are numbers and hosts addresses.
-func captureView(c *cli.Context) (*overlay.Snapshot, error) {
+func captureView(c *cli.Context, s *store.Store) (*overlay.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(c.Context, queryTimeout)
 	defer cancel()
-	s, err := openStore(c)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = s.Close() }()
 	view, err := listCluster(ctx, c, s)
 	if err != nil && c.Args().First() == tunnelWord && c.String("network") == "" && c.Context.Err() == nil {
 		_, _ = fmt.Fprintln(c.App.ErrWriter, "ovsnet: warning: networks and hosts are shown as numbers:", err)
@@ -119,13 +134,16 @@ type watch struct {
 // wording puts a packet into words, for who wants them.
 type wording func() capture.Line
 
-// source is a capture.Socket or a capture.Tunnel.
+// source is a capture.Socket or a capture.Tunnel, or a capture on another host.
 type source interface {
 	Dropped() (uint64, error)
 	Close() error
 }
 
-func newWatch(c *cli.Context, s *overlay.Snapshot, filter capture.Filter) (watch, error) {
+func newWatch(c *cli.Context, st *store.Store, s *overlay.Snapshot, filter capture.Filter) (watch, error) {
+	if c.String("node") != "" {
+		return watchThere(c, st, s, filter)
+	}
 	if word := c.Args().First(); word != tunnelWord {
 		e, err := inspect.FindEndpoint(s, word, c.String("network"))
 		if err != nil {
@@ -144,15 +162,20 @@ func watchEndpoint(c *cli.Context, s *overlay.Snapshot, e overlay.Endpoint, filt
 	if err != nil {
 		return watch{}, err
 	}
-	names, network := capture.NewNames(s), overlay.ShortID(e.Network)
-	if n, known := s.Network(e.Network); known {
-		network = n.Name
-	}
+	names, network := capture.NewNames(s), nameOf(s, e.Network)
 	next := func(ctx context.Context) (capture.Packet, wording, error) {
 		p, err := socket.Next(ctx)
 		return p, func() capture.Line { return names.At(p, e, network) }, err
 	}
 	return watch{what: fmt.Sprintf("%s in %s, at link %s", e.Label(), network, e.PortName()), next: next, source: socket}, nil
+}
+
+// nameOf is a network's name, or its ID where it has none.
+func nameOf(s *overlay.Snapshot, network string) string {
+	if n, known := s.Network(network); known {
+		return n.Name
+	}
+	return overlay.ShortID(network)
 }
 
 // unlinked says why an endpoint's link is not on this host.
@@ -161,17 +184,13 @@ func unlinked(e overlay.Endpoint, here string) error {
 	if e.Node == here {
 		return overlay.Refuse(overlay.Missing, object, "start its container again; see ovsnet status", "it is on this host, and has no link here, as while its container does not run")
 	}
-	return overlay.Refuse(overlay.Missing, object, "run ovsnet capture on "+e.Node, "it is on %s; this host has no link of it", e.Node)
+	return overlay.Refuse(overlay.Missing, object, "use --node "+e.Node+", or run ovsnet capture on "+e.Node, "it is on %s; this host has no link of it", e.Node)
 }
 
 func watchTunnel(c *cli.Context, s *overlay.Snapshot, filter capture.Filter) (watch, error) {
-	only, what := uint32(0), "the tunnel"
-	if name := c.String("network"); name != "" {
-		n, known := s.NetworkNamed(name)
-		if !known {
-			return watch{}, overlay.Refuse(overlay.Missing, fmt.Sprintf("network %q", name), "see ovsnet network ls", "no such network")
-		}
-		only, what = n.VNI, "network "+n.Name+" in the tunnel"
+	only, what, err := tunnelOf(c, s)
+	if err != nil {
+		return watch{}, err
 	}
 	self, _ := s.Node(thisHost(c))
 	t, err := capture.ListenTunnel(uint16(c.Uint("vxlan-port")), self.VTEPs, filter)
@@ -188,6 +207,19 @@ func watchTunnel(c *cli.Context, s *overlay.Snapshot, filter capture.Filter) (wa
 		}
 	}
 	return watch{what: fmt.Sprintf("%s, UDP port %d", what, c.Uint("vxlan-port")), next: next, source: t}, nil
+}
+
+// tunnelOf is what of the tunnel is captured: a network's number, or 0 for all of it.
+func tunnelOf(c *cli.Context, s *overlay.Snapshot) (vni uint32, what string, err error) {
+	name := c.String("network")
+	if name == "" {
+		return 0, "the tunnel", nil
+	}
+	n, known := s.NetworkNamed(name)
+	if !known {
+		return 0, "", overlay.Refuse(overlay.Missing, fmt.Sprintf("network %q", name), "see ovsnet network ls", "no such network")
+	}
+	return n.VNI, "network " + n.Name + " in the tunnel", nil
 }
 
 // thisHost is this host's name, which its agent knows best.
@@ -250,7 +282,14 @@ func showPackets(c *cli.Context) (show showing, end func() error, err error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, end())
 	}
-	return func(p capture.Packet, _ wording) error { return pcap.Write(p) }, end, nil
+	most := mostSnap(c)
+	if c.IsSet("snap") {
+		most = c.Int("snap")
+	}
+	return func(p capture.Packet, _ wording) error {
+		p.Data = p.Data[:min(len(p.Data), most)]
+		return pcap.Write(p)
+	}, end, nil
 }
 
 // createPrivate opens a file for what only its owner may read. A symbolic link, or a

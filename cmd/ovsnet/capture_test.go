@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ovsnet/ovsnet/agent"
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
@@ -70,14 +71,14 @@ func TestCreatePrivate(t *testing.T) {
 // What cannot be meant is refused before anybody is asked.
 func TestCaptureRefuses(t *testing.T) {
 	for line, said := range map[string]string{
-		"":                       "name a container, or the word tunnel",
-		"one --node h2":          "run ovsnet capture on that host",
-		"one --count 0":          "that is nothing",
-		"tunnel --vxlan-port 0":  "no such port",
-		"one --write=":           "name a file",
-		"one -o yaml":            "unknown format",
-		"one --no-such-flag":     "see ovsnet capture --help",
-		"--node h2 tunnel icmp ": "captured on the host where they are",
+		"":                          "name a container, or the word tunnel",
+		"one --snap 0":              "use 1 to 262144",
+		"one --node h2 --snap 1501": "use 1 to 1500",
+		"one --count 0":             "that is nothing",
+		"tunnel --vxlan-port 0":     "no such port",
+		"one --write=":              "name a file",
+		"one -o yaml":               "unknown format",
+		"one --no-such-flag":        "see ovsnet capture --help",
 	} {
 		var out, errs bytes.Buffer
 		status := run(t.Context(), append([]string{"ovsnet", "capture"}, strings.Fields(line)...), &out, &errs)
@@ -90,10 +91,45 @@ func TestCaptureRefuses(t *testing.T) {
 // Whoever asks on the right host is not sent there.
 func TestUnlinked(t *testing.T) {
 	e := overlay.Endpoint{ID: "e1", Node: "h1", Names: []string{"one"}}
-	for here, said := range map[string]string{"h1": "start its container again", "h2": "run ovsnet capture on h1"} {
+	for here, said := range map[string]string{"h1": "start its container again", "h2": "use --node h1, or run ovsnet capture on h1"} {
 		if err := unlinked(e, here); !overlay.IsKind(err, overlay.Missing) || !strings.Contains(err.Error(), said) {
 			t.Errorf("on %s: %v", here, err)
 		}
+	}
+}
+
+// What another host's agent tells may be anything.
+func TestReceived(t *testing.T) {
+	for event, good := range map[string]bool{
+		`{"at":"2026-11-26T08:00:00Z","out":true,"length":98,"data":"AAAA"}`:                      true,
+		`{"length":98,"data":"AAAA","envelope":{"src":"192.0.2.1","dst":"192.0.2.2","vni":4096}}`: true,
+		`{"length":2,"data":"AAAA"}`:       false,
+		`{"length":-1}`:                    false,
+		`{"length":9999999,"data":"AAA="}`: false,
+		`{"length":"x"}`:                   false,
+		`7`:                                false,
+	} {
+		i := agent.NewClient(control(t, reporter{events: []string{event}})).Inspector
+		f, err := i.Follow(t.Context(), "h1", agent.Wanted{Packets: &agent.Tapping{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wrapped := strings.Contains(event, "envelope")
+		p, e, err := received(t.Context(), f, wrapped)
+		if good != (err == nil) || good && (p.Length != 98 || len(p.Data) != 3 || e.Src.IsValid() != wrapped) {
+			t.Errorf("%s: %+v, %+v, %v", event, p, e, err)
+		}
+		if lost, err := (followed{t.Context(), f}).Dropped(); lost != 2 || err != nil {
+			t.Errorf("%d lost, %v", lost, err)
+		}
+	}
+	i := agent.NewClient(control(t, reporter{events: []string{`{"length":98}`}})).Inspector
+	f, err := i.Follow(t.Context(), "h1", agent.Wanted{Packets: &agent.Tapping{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := received(t.Context(), f, true); err == nil {
+		t.Error("a tunnel packet without its envelope is taken")
 	}
 }
 

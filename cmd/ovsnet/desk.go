@@ -109,7 +109,8 @@ func (d *desk) Status() agent.Status {
 	s := d.host.settings
 	facts := agent.Facts{
 		Node: d.node, Bridge: s.bridge, Etcd: s.store.Endpoints, Embedded: s.etcdDir != "",
-		Blocked: d.problem, Draining: d.draining,
+		Followings: d.host.followings.Len(),
+		Blocked:    d.problem, Draining: d.draining,
 	}
 	if facts.Blocked == nil {
 		facts.Blocked = d.host.member.Blocked()
@@ -290,6 +291,15 @@ func (d *desk) Send(ctx context.Context, p journey.Probe) (journey.Sending, erro
 		return journey.Sending{}, err
 	}
 	return d.host.prober.Send(ctx, loop, p)
+}
+
+// Follow tells what happened here since somebody asked that last.
+func (d *desk) Follow(ctx context.Context, q agent.Follow) (agent.Page, error) {
+	loop, err := d.working()
+	if err != nil {
+		return agent.Page{}, err
+	}
+	return d.host.followings.Follow(ctx, loop, q)
 }
 
 // working returns the loop, or why there is none.

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -18,9 +21,9 @@ import (
 
 func watchFlowsCommand() *cli.Command {
 	return &cli.Command{
-		Name: "watch", Usage: "show changes of this host's flows as they happen, by ovsnet or by others; ends with ctrl-C",
-		Description: `With --counters another host can be looked at as well, with --node: every look is
-a question to its agent. Changes are told on the host where they happen.`,
+		Name: "watch", Usage: "show changes of the flows as they happen, by ovsnet or by others; ends with ctrl-C",
+		Description: `With --node it is another host's flows: its agent is asked about once a second what
+changed since, in the same order and words as there.`,
 		Flags: append(inspectFlags(), outputFlag(),
 			&cli.BoolFlag{Name: "counters", Usage: "show the busiest flows, networks and drops instead, again and again"},
 			&cli.DurationFlag{Name: "every", Usage: "how often --counters looks, at least 0.2s", Value: 2 * time.Second},
@@ -30,24 +33,53 @@ a question to its agent. Changes are told on the host where they happen.`,
 			if err := exactArgs(c); err != nil {
 				return err
 			}
-			client := agent.NewClient(c.String("socket"))
-			switch node := c.String("node"); {
-			case c.Bool("counters") && node != "":
-				return watchCountersOf(c, node)
-			case c.Bool("counters"):
-				return watchCounters(c, client.Inspector)
-			case node != "":
-				return overlay.Refuse(overlay.Invalid, "--node "+node, "run it on that host, or use --counters", "changes are told on the host where they happen")
+			if c.String("node") != "" {
+				return watchOther(c)
 			}
-			return client.Watch(c.Context, func(change agent.FlowChange) error {
-				if c.String("output") == "json" {
-					return json.NewEncoder(c.App.Writer).Encode(change)
-				}
-				_, err := fmt.Fprintln(c.App.Writer, changeLine(change, c.String("output") == "wide"))
-				return err
-			})
+			client := agent.NewClient(c.String("socket"))
+			if c.Bool("counters") {
+				return watchCounters(c, client.Inspector)
+			}
+			return client.Watch(c.Context, showChange(c))
 		},
 	}
+}
+
+// watchOther watches the host that --node names.
+func watchOther(c *cli.Context) error {
+	s, err := openStore(c)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	node := c.String("node")
+	i := inspectorOf(c.Context, c, s, node)
+	if c.Bool("counters") {
+		return watchCounters(c, i)
+	}
+	return i.FollowFlows(c.Context, node, showChange(c))
+}
+
+// showChange shows changes as they come.
+func showChange(c *cli.Context) func(agent.FlowChange) error {
+	return func(change agent.FlowChange) error {
+		if c.String("output") == "json" {
+			return json.NewEncoder(c.App.Writer).Encode(change)
+		}
+		_, err := fmt.Fprintln(c.App.Writer, printable(changeLine(change, c.String("output") == "wide")))
+		return err
+	}
+}
+
+// printable is a line that may have come from another host, without what a terminal
+// would obey.
+func printable(line string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return utf8.RuneError
+	}, line)
 }
 
 // changeLine is a change for people: when, who, what, where, and what for. What a
@@ -72,16 +104,6 @@ func changeLine(c agent.FlowChange, wide bool) string {
 		line += fmt.Sprintf(" [actions=%s]", c.Actions)
 	}
 	return line
-}
-
-// watchCountersOf is watchCounters for the host of that name.
-func watchCountersOf(c *cli.Context, node string) error {
-	s, err := openStore(c)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = s.Close() }()
-	return watchCounters(c, inspectorOf(c.Context, c, s, node))
 }
 
 // watchCounters looks at the counters again and again until the user ends it.

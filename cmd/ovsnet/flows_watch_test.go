@@ -65,10 +65,43 @@ func TestWatchThatCannotBegin(t *testing.T) {
 			t.Errorf("%v: status %d, complained %q", args, status, errs.String())
 		}
 	}
-	for _, args := range [][]string{{"--counters", "--every", "1ms"}, {"--node", "h2"}} {
-		if status := run(t.Context(), append([]string{"ovsnet", "flows", "watch", "--socket", path}, args...), io.Discard, io.Discard); status != 2 {
-			t.Errorf("%v: status %d", args, status)
+	if status := run(t.Context(), []string{"ovsnet", "flows", "watch", "--socket", path, "--counters", "--every", "1ms"}, io.Discard, io.Discard); status != 2 {
+		t.Errorf("status %d", status)
+	}
+}
+
+// With --node what happens is told in the same words, and that its agent was started anew is an error.
+func TestWatchOther(t *testing.T) {
+	r := reporter{status: agent.Status{Node: "h1"}, events: []string{
+		`{"change":"removed","by":"other","table_name":"Forward","match":"metadata=0x1000","reason":"delivery to \u001b[2Jweb-1"}`,
+		`{"change":"missed","lost":7}`,
+	}}
+	path := control(t, r)
+	for format, words := range map[string][]string{
+		"text": {"other   removed", "delivery to \ufffd[2Jweb-1\n", "7 changes came faster"},
+		"wide": {"[cookie= actions=]"},
+		"json": {`"match":"metadata=0x1000"`, `"lost":7`},
+	} {
+		var out, errs bytes.Buffer
+		status := run(t.Context(), []string{"ovsnet", "flows", "watch", "--socket", path, "--node", "h1", "-o", format}, &out, &errs)
+		if status != 4 || !strings.Contains(errs.String(), `node "h1": its agent has ended this`) {
+			t.Errorf("status %d, complained %q", status, &errs)
 		}
+		for _, word := range words {
+			if !strings.Contains(out.String(), word) {
+				t.Errorf("%s: %q has no %q", format, &out, word)
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	out, errs := &seen{then: cancel}, &bytes.Buffer{}
+	if status := run(ctx, []string{"ovsnet", "flows", "watch", "--socket", path, "--node", "h1"}, out, errs); status != 0 || errs.Len() > 0 {
+		t.Errorf("ended by the user: status %d, complained %q", status, errs)
+	}
+	path = control(t, reporter{status: r.status, err: overlay.Refuse(overlay.Unavailable, "following h1", "try again", "4 others follow")})
+	errs.Reset()
+	if status := run(t.Context(), []string{"ovsnet", "flows", "watch", "--socket", path, "--node", "h1"}, io.Discard, errs); status != 4 || !strings.Contains(errs.String(), "4 others follow") {
+		t.Errorf("where it is refused: status %d, complained %q", status, errs)
 	}
 }
 

@@ -152,6 +152,8 @@ type reporter struct {
 	status agent.Status
 	agrees bool
 	err    error
+	// events are told to who follows.
+	events []string
 }
 
 func (r reporter) Status() agent.Status { return r.status }
@@ -181,6 +183,15 @@ func (r reporter) Arrival(context.Context, journey.Probe) (journey.Arrival, erro
 }
 func (r reporter) Send(context.Context, journey.Probe) (journey.Sending, error) {
 	return journey.Sending{}, r.err
+}
+func (r reporter) Follow(_ context.Context, q agent.Follow) (agent.Page, error) {
+	p := agent.Page{Gone: q.Begin == nil && !q.End, Port: 4789, Lost: 2}
+	if q.Begin != nil {
+		for _, event := range r.events {
+			p.Events = append(p.Events, json.RawMessage(event))
+		}
+	}
+	return p, r.err
 }
 func (r reporter) Drain(context.Context) error { return r.err }
 func (r reporter) Watch(ctx context.Context, tell func(agent.FlowChange) error) error {

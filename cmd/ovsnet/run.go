@@ -37,6 +37,7 @@ type settings struct {
 	addressPool                                    netip.Prefix
 	aliveTTL, grace, fullEvery                     time.Duration
 	newCluster, unguarded, removeForeign           bool
+	capture                                        agent.Extent
 	store                                          store.Config
 }
 
@@ -106,19 +107,20 @@ func startEtcd(ctx context.Context, s settings, log *slog.Logger) (*embedded.Ser
 
 // host is the running agent: its parts and how they are wired.
 type host struct {
-	settings settings
-	log      *slog.Logger
-	boot     string
-	store    *store.Store
-	ovs      *ovsdb.Client
-	links    *docker.HostLinks
-	table    *ofctl.Client
-	prober   *agent.Prober
-	registry registry
-	member   *agent.Membership
-	gate     *gate
-	desk     *desk
-	stages   *stages
+	settings   settings
+	log        *slog.Logger
+	boot       string
+	store      *store.Store
+	ovs        *ovsdb.Client
+	links      *docker.HostLinks
+	table      *ofctl.Client
+	prober     *agent.Prober
+	followings *agent.Followings
+	registry   registry
+	member     *agent.Membership
+	gate       *gate
+	desk       *desk
+	stages     *stages
 	// etcd is nil unless it runs in this agent.
 	etcd *embedded.Server
 }
@@ -134,6 +136,7 @@ func newHost(s settings, st *store.Store, boot string, stages *stages, log *slog
 		gate:  &gate{member: member, networks: networks{st}, endpoints: st, pools: pools{st}, started: make(chan struct{})},
 	}
 	h.prober = agent.NewProber(ears{}, h.table)
+	h.followings = agent.NewFollowings(agent.FollowConfig{Node: s.node, Taps: newTaps(s.vxlanPort), Capture: s.capture, Logger: log.With("part", "follow")})
 	h.desk = newDesk(h)
 	return h
 }
@@ -207,6 +210,7 @@ func (h *host) run(ctx context.Context) error {
 	group.Go(func() error { h.forgotten(loop).Run(ctx); return nil })
 	group.Go(func() error { h.naming(loop).Run(ctx); return nil })
 	group.Go(func() error { h.takePart(ctx, loop, sw); return nil })
+	group.Go(func() error { h.followings.Run(ctx); return nil })
 	group.Go(func() error { h.store.Serve(ctx, node.Name, h.answer); return nil })
 	return group.Wait()
 }

@@ -56,6 +56,9 @@ func statusFields(s agent.Status, now time.Time) []field {
 	} else {
 		fields = append(fields, field{"drift", "the flow monitor is not followed; all flows are compared now and then"})
 	}
+	if s.Followings > 0 {
+		fields = append(fields, field{"followed", fmt.Sprintf("by %d from elsewhere (flows watch or capture with --node)", s.Followings)})
+	}
 	for _, w := range s.Warnings {
 		fields = append(fields, field{"warning", w})
 	}
