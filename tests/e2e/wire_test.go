@@ -61,7 +61,7 @@ func (w traced) testCapture(t *testing.T) {
 			"nobody":                    {"no such endpoint"},
 			"three":                     {"it could be", "in web on h1", "in db on h2", "--network"},
 			"two --network web":         {"it is on h3", "run ovsnet capture on h3"},
-			"one --node h3":             {"run ovsnet capture on that host"},
+			"one --node h3":             {"it is on h2, and not on h3"},
 			"one --count 1 no-such-way": {"tcpdump does not take it", "pcap-filter"},
 			"tunnel --network nix":      {"no such network"},
 		} {
