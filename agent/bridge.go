@@ -61,6 +61,9 @@ func (l *Loop) look(ctx context.Context) (inspect.Bridge, <-chan struct{}, error
 			refusal.Err = before.Held
 			return inspect.Bridge{}, nil, refusal
 		}
+		host := flows.Host{Node: l.cfg.Node, Tunnel: before.Observed.Tunnel, Ports: before.Ports}
+		b := inspect.NewBridge(before.Applied, host, l.cfg.Route, nil)
+		go b.Compile() // while Open vSwitch dumps
 		installed, err := l.parts.Flows.Dump(ctx)
 		if err != nil {
 			return inspect.Bridge{}, nil, fmt.Errorf("dump flows: %w", err)
@@ -69,9 +72,7 @@ func (l *Loop) look(ctx context.Context) (inspect.Bridge, <-chan struct{}, error
 		if n < looks && (before.Applied != after.Applied || before.Observed.Tunnel != after.Observed.Tunnel || !maps.Equal(before.Ports, after.Ports)) {
 			continue
 		}
-		host := flows.Host{Node: l.cfg.Node, Tunnel: before.Observed.Tunnel, Ports: before.Ports}
-		b := inspect.NewBridge(before.Applied, host, l.cfg.Route, installed)
-		b.PortNames = before.Observed.PortNames()
+		b.Installed, b.PortNames = installed, before.Observed.PortNames()
 		return b, changed, nil
 	}
 }

@@ -82,7 +82,11 @@ type EndpointName struct {
 	Endpoint string `json:"endpoint"`
 }
 
-// Answer answers an inquiry, wherever it came from, by writing JSON. What it
+// inquiryOf is how refusals call an inquiry of that kind.
+func inquiryOf(kind string) string { return fmt.Sprintf("inquiry %q", kind) }
+
+// Answer answers an inquiry, wherever it came from, by writing JSON, or the text of a
+// listing. What it
 // does not know, kind or argument, it refuses: it may come from a newer build,
 // and an answer that leaves half of the question out would be believed.
 func Answer(ctx context.Context, r Reporter, kind string, arguments []byte, to io.Writer) error {
@@ -91,6 +95,8 @@ func Answer(ctx context.Context, r Reporter, kind string, arguments []byte, to i
 		return reply(to, arguments, func(struct{}) (Status, error) { return r.Status(), nil })
 	case AboutFlows:
 		return replyList(to, arguments, func(f inspect.Filter) (iter.Seq[inspect.Line], error) { return r.Flows(ctx, f) })
+	case AboutListing:
+		return replyListing(to, arguments, func(f inspect.Filter) (iter.Seq[inspect.Line], error) { return r.Flows(ctx, f) })
 	case AboutDifferences:
 		return replyComparison(to, arguments, func() (inspect.Comparison, error) { return r.Differences(ctx) })
 	case AboutExplanations:
@@ -114,7 +120,7 @@ func Answer(ctx context.Context, r Reporter, kind string, arguments []byte, to i
 	case AboutFollowing:
 		return reply(to, arguments, func(q Follow) (Page, error) { return r.Follow(ctx, q) })
 	}
-	return overlay.Refuse(overlay.Invalid, fmt.Sprintf("inquiry %q", kind), "run the same release of ovsnet on every host", "this agent does not know it")
+	return overlay.Refuse(overlay.Invalid, inquiryOf(kind), "run the same release of ovsnet on every host", "this agent does not know it")
 }
 
 // reply reads the arguments, and writes what comes of them.

@@ -80,7 +80,7 @@ func (d direct) Carry(ctx context.Context, kind string, arguments []byte) (io.Re
 }
 
 // serveControl serves the controller on a socket until the test ends.
-func serveControl(t *testing.T, c Controller) *Client {
+func serveControl(t testing.TB, c Controller) *Client {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := new(net.ListenConfig).Listen(t.Context(), "unix", path)

@@ -3,7 +3,6 @@ package agent
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 
 	"github.com/ovsnet/ovsnet/flows/inspect"
@@ -24,6 +23,8 @@ func (o Onlooker) Carry(ctx context.Context, kind string, arguments []byte) (io.
 	switch kind {
 	case AboutFlows:
 		write = func(b inspect.Bridge) error { return replyList(&answer, arguments, b.Lines) }
+	case AboutListing:
+		write = func(b inspect.Bridge) error { return replyListing(&answer, arguments, b.Lines) }
 	case AboutDifferences:
 		write = func(b inspect.Bridge) error {
 			return replyComparison(&answer, arguments, func() (inspect.Comparison, error) { return b.Compare(), nil })
@@ -31,7 +32,7 @@ func (o Onlooker) Carry(ctx context.Context, kind string, arguments []byte) (io.
 	case AboutExplanations:
 		write = func(b inspect.Bridge) error { return replyList(&answer, arguments, b.Explain) }
 	default:
-		return nil, overlay.Refuse(overlay.Unavailable, fmt.Sprintf("inquiry %q", kind), "see systemctl status ovsnet", "only this host's agent can answer it")
+		return nil, overlay.Refuse(overlay.Unavailable, inquiryOf(kind), "see systemctl status ovsnet", "only this host's agent can answer it")
 	}
 	b, err := o.Look(ctx)
 	if err == nil {

@@ -18,7 +18,10 @@ type Key struct {
 
 // Compare orders keys by table, then from high priority to low, then by match.
 func (k Key) Compare(o Key) int {
-	return cmp.Or(cmp.Compare(k.Table, o.Table), cmp.Compare(o.Priority, k.Priority), k.Match.Compare(o.Match))
+	if k.Table != o.Table || k.Priority != o.Priority {
+		return cmp.Or(cmp.Compare(k.Table, o.Table), cmp.Compare(o.Priority, k.Priority))
+	}
+	return k.Match.Compare(o.Match)
 }
 
 // String writes the key as the condition of a delete_strict, as ovs-ofctl

@@ -47,15 +47,14 @@ func listFlows(ctx context.Context, c *cli.Context, i agent.Inspector) error {
 	if c.IsSet("active") && c.Int("active") < 1 {
 		return overlay.Refuse(overlay.Invalid, fmt.Sprintf("--active %d", c.Int("active")), "use a number of seconds above 0", "no time to look at")
 	}
-	lines := i.Flows(ctx, inspect.Filter{
+	filter := inspect.Filter{
 		Network: c.String("network"), Endpoint: c.String("endpoint"), Table: c.String("table"), Rule: c.String("rule"),
 		Active: c.Int("active"), Dropped: c.Bool("dropped"),
-		Brief: c.String("output") == "text",
-	})
-	if c.String("output") == "json" {
-		return printStream(c.App.Writer, lines)
 	}
-	return inspect.WriteLines(c.App.Writer, lines, styleOf(c))
+	if c.String("output") == "json" {
+		return printStream(c.App.Writer, i.Flows(ctx, filter))
+	}
+	return i.List(ctx, filter, styleOf(c), c.App.Writer)
 }
 
 // styleOf is how flows are shown to people: with colours only on a terminal, and

@@ -60,6 +60,11 @@ func NewBridge(s *overlay.Snapshot, h flows.Host, route flows.Route, installed [
 		names:   sync.OnceValue(func() names { return newNames(s, h) })}
 }
 
+// Compile compiles the desired flows, which whatever asks for them does otherwise: a
+// caller may do it while it waits for the dump. Installed may be set meanwhile, and
+// nothing else.
+func (b Bridge) Compile() { b.desired() }
+
 // pair is an installed flow and the desired one of its key; either may be nil.
 type pair struct {
 	has  *flows.Installed
@@ -86,8 +91,15 @@ func (p pair) counted(foreign *int) pair {
 // understood with the flow that it takes the place of.
 func (b Bridge) pairs() iter.Seq[pair] {
 	desired := b.desired()
-	installed := slices.Clone(b.Installed)
-	slices.SortStableFunc(installed, place)
+	// Sorted are the numbers of flows, which are large.
+	installed := make([]int, len(b.Installed))
+	for i := range installed {
+		installed[i] = i
+	}
+	slices.SortFunc(installed, func(i, j int) int {
+		has, other := &b.Installed[i], &b.Installed[j]
+		return cmp.Or(place(has.Key, has.Raw, other.Key, other.Raw), i-j)
+	})
 	return func(yield func(pair) bool) {
 		foreign := 0
 		for i, j := 0, 0; i < len(installed) || j < len(desired); {
@@ -99,10 +111,11 @@ func (b Bridge) pairs() iter.Seq[pair] {
 			case j == len(desired):
 				order = -1
 			default:
-				order = place(installed[i], flows.Installed{Flow: desired[j]})
+				has := &b.Installed[installed[i]]
+				order = place(has.Key, has.Raw, desired[j].Key, "")
 			}
 			if order <= 0 {
-				p.has, i = &installed[i], i+1
+				p.has, i = &b.Installed[installed[i]], i+1
 			}
 			if order >= 0 {
 				p.want, j = &desired[j], j+1
@@ -116,8 +129,11 @@ func (b Bridge) pairs() iter.Seq[pair] {
 
 // place orders flows as flows.Compare does, those whose match is not understood
 // after the others of their priority.
-func place(a, b flows.Installed) int {
-	return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.Raw, b.Raw), a.Match.Compare(b.Match))
+func place(a flows.Key, raw string, b flows.Key, otherRaw string) int {
+	if a.Table != b.Table || a.Priority != b.Priority || raw == otherRaw {
+		return a.Compare(b)
+	}
+	return strings.Compare(raw, otherRaw)
 }
 
 func (p pair) state() State {

@@ -12,9 +12,9 @@ import (
 // Style is how text looks.
 type Style struct {
 	// Wide shows match, actions, cookie and state beside the rest.
-	Wide bool
+	Wide bool `json:"wide,omitempty"`
 	// Color marks with ANSI colours (ECMA-48) what is wrong and what was dropped.
-	Color bool
+	Color bool `json:"color,omitempty"`
 }
 
 // The colours.
