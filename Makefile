@@ -78,7 +78,8 @@ bench-control: deps build ## what Docker's users wait for, beside Docker's bridg
 bench-datapath: deps build ## what carrying packets costs, beside Docker's overlay and others, in emulated virtual machines
 	scripts/deps-kernel
 	go build $(GOFLAGS_BUILD) -o bin/bench-datapath ./tests/bench/datapath
-	bin/bench-datapath -machine icount -o docs/data/datapath-icount.json
+	bin/bench-datapath -machine icount -duration 1s -rounds 2 -o docs/data/datapath-icount.json
+	bin/bench-datapath -machine icount -duration 1s -rounds 2 -mtu 9000 -contenders raw,bridge,swarm,ovsnet,hand -only tcp1,tcp4,udp1400,rr -o docs/data/datapath-jumbo.json
 	bin/bench-datapath -machine vm -duration 3s -rounds 9 -o docs/data/datapath.json
 	bin/bench-datapath -machine here -datapath netdev -contenders raw,hand-bare,ovsnet,hand -rounds 15 -o docs/data/datapath-netdev.json
 

@@ -64,6 +64,7 @@ func drawBars(path, title, y string, names []string, series []string, values []p
 		p.Legend.Add(series[i], bars)
 	}
 	p.NominalX(names...)
+	p.X.Min, p.X.Max = -0.5, float64(len(names))-0.5
 	p.Y.Max *= 1.25
 	return save(p, path)
 }
@@ -94,6 +95,27 @@ func drawControl(c figures.Control, directory string) error {
 	}
 	return drawBars(filepath.Join(directory, "control-many.svg"), fmt.Sprintf("%d containers at once on one host", c.Bursts[0].Count), "seconds", names,
 		[]string{"until all run", "removal of all"}, []plotter.Values{run, gone})
+}
+
+// drawDatapath draws how much better each contender is than Docker's overlay.
+func drawDatapath(d figures.Datapath, path string) error {
+	const peer = "swarm"
+	var names []string
+	values := make([]plotter.Values, len(d.Contenders))
+	for _, f := range d.Figures {
+		if f.Summary[peer].Median == 0 || f.Name == "rr99" { // a few packets of a run, which scatter most
+			continue
+		}
+		names = append(names, f.Name)
+		for i, c := range d.Contenders {
+			better := f.Summary[c].Median / f.Summary[peer].Median
+			if f.Less {
+				better = 1 / better
+			}
+			values[i] = append(values[i], better)
+		}
+	}
+	return drawBars(path, "Carrying packets, Docker's overlay is 1, more is better", "times as good", names, d.Contenders, values)
 }
 
 func drawScale(s figures.Scale, directory string) error {

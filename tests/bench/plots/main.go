@@ -28,7 +28,7 @@ func run(docs string) error {
 	}
 	var control figures.Control
 	var scale figures.Scale
-	var carried [3]figures.Datapath
+	var carried [4]figures.Datapath
 	for _, kept := range []struct {
 		name   string
 		into   any
@@ -39,9 +39,16 @@ func run(docs string) error {
 			func(directory string) error { return drawControl(control, directory) }},
 		{"scale.json", &scale, func() (string, []figures.Table) { return scale.String(), scale.Tables() },
 			func(directory string) error { return drawScale(scale, directory) }},
-		{"datapath.json", &carried[0], func() (string, []figures.Table) { return carried[0].String(), carried[0].Tables() }, undrawn},
-		{"datapath-icount.json", &carried[1], func() (string, []figures.Table) { return carried[1].String(), carried[1].Tables() }, undrawn},
-		{"datapath-netdev.json", &carried[2], func() (string, []figures.Table) { return carried[2].String(), carried[2].Tables() }, undrawn},
+		{"datapath.json", &carried[0], func() (string, []figures.Table) { return carried[0].String(), carried[0].Tables() },
+			func(directory string) error {
+				return drawDatapath(carried[0], filepath.Join(directory, "datapath.svg"))
+			}},
+		{"datapath-icount.json", &carried[1], func() (string, []figures.Table) { return carried[1].String(), carried[1].Tables() },
+			func(directory string) error {
+				return drawDatapath(carried[1], filepath.Join(directory, "datapath-icount.svg"))
+			}},
+		{"datapath-jumbo.json", &carried[2], func() (string, []figures.Table) { return carried[2].String(), carried[2].Tables() }, undrawn},
+		{"datapath-netdev.json", &carried[3], func() (string, []figures.Table) { return carried[3].String(), carried[3].Tables() }, undrawn},
 	} {
 		err := figures.Read(filepath.Join(docs, "data", kept.name), kept.into)
 		if errors.Is(err, fs.ErrNotExist) {
