@@ -88,10 +88,10 @@ func linuxBridge(ctx context.Context, l *lab.Lab) ([2]site, error) {
 		}
 		return s, script(ctx, h, `
 			ip link add br0 type bridge
-			ip link add vxlan0 type vxlan id %d dstport 4789 local %s remote %s
+			ip link add vxlan0 mtu %d type vxlan id %d dstport 4789 local %s remote %s
 			ip link set vxlan0 master br0 up
 			ip link set bridge0 master br0
-			ip link set br0 up`, vni, h.Address.Addr(), peer.Address.Addr())
+			ip link set br0 up`, l.Plan.MTU-overhead, vni, h.Address.Addr(), peer.Address.Addr())
 	})
 }
 
@@ -145,7 +145,8 @@ func swarmOverlay(ctx context.Context, l *lab.Lab) ([2]site, error) {
 	if _, err := l.Host(2).Run(ctx, "docker", "swarm", "join", "--token", strings.TrimSpace(token), first.Address.Addr().String()+":2377"); err != nil {
 		return [2]site{}, err
 	}
-	if _, err := first.Run(ctx, "docker", "network", "create", "-d", "overlay", "--attachable", "bench"); err != nil {
+	mtu := fmt.Sprintf("com.docker.network.driver.mtu=%d", l.Plan.MTU-overhead)
+	if _, err := first.Run(ctx, "docker", "network", "create", "-d", "overlay", "--attachable", "-o", mtu, "bench"); err != nil {
 		return [2]site{}, err
 	}
 	return each(l, func(h, _ *lab.Host) (site, error) { return docker(ctx, h) })
@@ -191,10 +192,12 @@ func each(l *lab.Lab, make func(h, peer *lab.Host) (site, error)) (sites [2]site
 	return sites, nil
 }
 
+// overhead is what the tunnel's headers take of the underlay's MTU, in bytes.
+const overhead = 50
+
 // plug gives the namespace of that name a link name1, whose other end name0 the host has, as Docker would. The MTU leaves
 // room for the tunnel's headers.
 func plug(ctx context.Context, p lab.Plan, h *lab.Host, name string) (site, error) {
-	const overhead = 50
 	addr := fmt.Sprintf("10.77.0.%d", h.Address.Addr().As4()[3])
 	err := script(ctx, h, `
 		ip link add %[1]s0 mtu %[2]d type veth peer name %[1]s1 mtu %[2]d netns %[1]s
