@@ -86,9 +86,8 @@ type EndpointName struct {
 func inquiryOf(kind string) string { return fmt.Sprintf("inquiry %q", kind) }
 
 // Answer answers an inquiry, wherever it came from, by writing JSON, or the text of a
-// listing. What it
-// does not know, kind or argument, it refuses: it may come from a newer build,
-// and an answer that leaves half of the question out would be believed.
+// listing. What it does not know, kind or argument, it refuses: it may come from a
+// newer build, and an answer that leaves half of the question out would be believed.
 func Answer(ctx context.Context, r Reporter, kind string, arguments []byte, to io.Writer) error {
 	switch kind {
 	case AboutStatus:

@@ -59,6 +59,9 @@ func explainFlows(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := contradiction(c, words); err != nil {
+		return err
+	}
 	if words.From != "" {
 		return withStore(func(ctx context.Context, c *cli.Context, s *store.Store) error { return explainPath(ctx, c, s, words) })(c)
 	}
@@ -75,6 +78,20 @@ func explainFlows(c *cli.Context) error {
 		return err
 	}
 	return errors.Join(explainLines(c, in, name), in.Close())
+}
+
+// contradiction refuses flags that say nothing of what is to be explained.
+func contradiction(c *cli.Context, words inspect.Words) error {
+	path := words.From != ""
+	switch {
+	case c.IsSet("file") && c.Args().Present():
+		return overlay.Refuse(overlay.Invalid, "--file "+c.String("file"), "leave out one of them", "there are arguments to explain as well")
+	case c.IsSet("node") && path:
+		return overlay.Refuse(overlay.Invalid, "--node "+c.String("node"), "leave it out", "the hosts of both endpoints are asked")
+	case c.IsSet("network") && !path:
+		return overlay.Refuse(overlay.Invalid, "--network "+c.String("network"), "leave it out, or name two endpoints", "it is for FROM and TO, and a flow has its own")
+	}
+	return nil
 }
 
 // explainLines explains as many lines as come from there.

@@ -148,3 +148,17 @@ func TestExplainALongDump(t *testing.T) {
 		t.Errorf("status %d, said %q, want %q", status, errs.String(), want)
 	}
 }
+
+// What cannot be meant is refused before anybody is asked.
+func TestExplainRefusesBadInput(t *testing.T) {
+	for line, says := range map[string]string{
+		"word": "neither a flow", "a b c": "3 words that are no flow", "99999999999999999999": "nor a cookie", "--file /nonexistent": "no such file",
+		"0x77 --file -": "there are arguments to explain as well", "one two --file x": "arguments to explain", "one two --node h2": "both endpoints are asked", "0x77 --network web": "it is for FROM and TO", "-o xml": "unknown format",
+	} {
+		var errs bytes.Buffer
+		status := run(t.Context(), append([]string{"ovsnet", "flows", "explain"}, strings.Fields(line)...), io.Discard, &errs)
+		if status != 2 || !strings.Contains(errs.String(), says) {
+			t.Errorf("%s: status %d, says %q, want %q", line, status, errs.String(), says)
+		}
+	}
+}

@@ -144,6 +144,10 @@ func TestExplainPath(t *testing.T) {
 	if _, err := bridgeOf(s, "h3").Explain(q); !overlay.IsKind(err, overlay.Missing) {
 		t.Errorf("a host that has neither: %v", err)
 	}
+	_, _, err = FindPath(s, "web-2", "10.0.0.3", "prod")
+	if !overlay.IsKind(err, overlay.Invalid) || !strings.Contains(err.Error(), "both are a2ffffffffff (10.0.0.3) in prod on h2, and what a container sends to itself") {
+		t.Errorf("one endpoint twice: %v", err)
+	}
 	_, _, err = FindPath(s, "web-2", "db", "")
 	if !overlay.IsKind(err, overlay.Invalid) || !strings.Contains(err.Error(), "web-2 is in network prod and db in dev") {
 		t.Errorf("different networks: %v", err)

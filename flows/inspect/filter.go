@@ -116,18 +116,27 @@ func FindEndpoint(s *overlay.Snapshot, word, network string) (overlay.Endpoint, 
 	found := s.FindEndpoints(word, network)
 	switch len(found) {
 	case 0:
+		if elsewhere := s.FindEndpoints(word, ""); len(elsewhere) > 0 {
+			return overlay.Endpoint{}, overlay.Refuse(overlay.Missing, fmt.Sprintf("endpoint %q", word), "name another --network, or none",
+				"network %s has no such endpoint; it could be %s", networkName(s, network), which(s, elsewhere))
+		}
 		return overlay.Endpoint{}, missing("endpoint", word, "see ovsnet endpoint ls; a host knows the endpoints of the networks that it is in")
 	case 1:
 		return found[0], nil
 	}
-	var which []string
+	return overlay.Endpoint{}, overlay.Refuse(overlay.Invalid, fmt.Sprintf("endpoint %q", word), "name one by its ID, or add --network", "it could be %s", which(s, found))
+}
+
+// which lists endpoints that one word means.
+func which(s *overlay.Snapshot, found []overlay.Endpoint) string {
+	var list []string
 	for _, e := range found[:min(len(found), mostListed)] {
-		which = append(which, fmt.Sprintf("%s (%s) in %s on %s", overlay.ShortID(e.ID), strings.Join(addresses(e), ", "), networkName(s, e.Network), e.Node))
+		list = append(list, fmt.Sprintf("%s (%s) in %s on %s", overlay.ShortID(e.ID), strings.Join(addresses(e), ", "), networkName(s, e.Network), e.Node))
 	}
-	if more := len(found) - len(which); more > 0 {
-		which = append(which, fmt.Sprintf("and %d more", more))
+	if more := len(found) - len(list); more > 0 {
+		list = append(list, fmt.Sprintf("and %d more", more))
 	}
-	return overlay.Endpoint{}, overlay.Refuse(overlay.Invalid, fmt.Sprintf("endpoint %q", word), "name one by its ID, or add --network", "it could be %s", strings.Join(which, "; "))
+	return strings.Join(list, "; ")
 }
 
 func addresses(e overlay.Endpoint) []string {

@@ -120,7 +120,7 @@ func TestBadFilters(t *testing.T) {
 		{Filter{Rule: "none"}, overlay.Missing, "arp-answer"},
 		{Filter{Network: "none"}, overlay.Missing, "no such network"},
 		{Filter{Endpoint: "none"}, overlay.Missing, "no such endpoint"},
-		{Filter{Endpoint: "web-2", Network: "dev"}, overlay.Missing, "no such endpoint"},
+		{Filter{Endpoint: "web-2", Network: "dev"}, overlay.Missing, "network dev has no such endpoint; it could be a2ffffffffff (10.0.0.3) in prod on h2; name another --network"},
 		{Filter{Endpoint: "web-1"}, overlay.Invalid, "b3ffffffffff (10.0.0.3) in dev on h3; a1ffffffffff (10.0.0.2) in prod on h1"},
 		{Filter{Active: -1}, overlay.Invalid, "above 0"},
 	} {

@@ -26,6 +26,10 @@ func FindPath(s *overlay.Snapshot, fromWord, toWord, network string) (Question, 
 	if err != nil {
 		return Question{}, nil, err
 	}
+	if from.ID == to.ID {
+		return Question{}, nil, overlay.Refuse(overlay.Invalid, fmt.Sprintf("from %s to %s", from.Label(), to.Label()), "name two endpoints",
+			"both are %s, and what a container sends to itself does not leave it", which(s, []overlay.Endpoint{from}))
+	}
 	if from.Network != to.Network {
 		return Question{}, nil, overlay.Refuse(overlay.Invalid, fmt.Sprintf("from %s to %s", from.Label(), to.Label()), "name two endpoints of one network",
 			"%s is in network %s and %s in %s, and no flow leads from one network to another", from.Label(), networkName(s, from.Network), to.Label(), networkName(s, to.Network))

@@ -83,6 +83,15 @@ func TestWishesAreChecked(t *testing.T) {
 	}
 }
 
+// A container's packets to itself meet no flow.
+func TestNobodyTracesToHimself(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.walker().Trace(t.Context(), w.endpoint("web-1"), w.endpoint("web-1"), journey.Wish{})
+	if want := "both are web-1 (10.10.0.2) in web, on h1, and what a container sends to itself does not leave it"; !overlay.IsKind(err, overlay.Invalid) || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want %q", err, want)
+	}
+}
+
 // The few flows that concern a packet take it the same way as all of them do, also
 // where it is forged.
 func TestFewFlowsSuffice(t *testing.T) {

@@ -2,6 +2,7 @@ package journey
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -34,8 +35,12 @@ type End struct {
 	IPv6    netip.Addr  `json:"ipv6,omitzero"`
 }
 
-// Trace follows what the sender sends to the receiver.
+// Trace follows what the sender sends to the receiver, which is another endpoint.
 func (w Walker) Trace(ctx context.Context, from, to overlay.Endpoint, wish Wish) (Trace, error) {
+	if from.ID == to.ID {
+		return Trace{}, overlay.Refuse(overlay.Invalid, fmt.Sprintf("from %s to %s", from.Label(), to.Label()), "name two endpoints",
+			"both are %s, and what a container sends to itself does not leave it", NameOf(w.Snapshot, from))
+	}
 	packets, err := Packets(from, to, wish)
 	if err != nil {
 		return Trace{}, err
