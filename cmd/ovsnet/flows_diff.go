@@ -92,8 +92,9 @@ func diffAll(ctx context.Context, c *cli.Context, s *store.Store) error {
 	for node := range view.Snapshot.Nodes() {
 		hosts = append(hosts, node.Name)
 	}
+	inspectorOf := inspectorsOf(ctx, c, s)
 	return printAll(c, askEach(hosts, func(host string) (inspect.Report, error) {
-		compared, err := inspectorOf(ctx, c, s, host).Differences(ctx)
+		compared, err := inspectorOf(host).Differences(ctx)
 		if err != nil {
 			return inspect.Report{}, err
 		}

@@ -154,10 +154,11 @@ func explainPath(ctx context.Context, c *cli.Context, s *store.Store, words insp
 	if err != nil {
 		return err
 	}
+	inspectorOf := inspectorsOf(ctx, c, s)
 	path := &explainedPath{
 		patience: hostPatience,
 		ask: func(ctx context.Context, host string) iter.Seq2[inspect.Explanation, error] {
-			return inspectorOf(ctx, c, s, host).Explain(ctx, q)
+			return inspectorOf(host).Explain(ctx, q)
 		},
 		assume: func(host, silent string) (iter.Seq[inspect.Explanation], error) {
 			from, _ := view.Snapshot.Endpoint(q.From.Network, q.From.Endpoint)

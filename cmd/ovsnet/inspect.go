@@ -35,15 +35,23 @@ func (r remote) Carry(ctx context.Context, kind string, arguments []byte) (io.Re
 // inspectorOf asks the agent of a host, over its socket where that is this host. Where
 // that one is away, a command with lookFlags reads the host without it.
 func inspectorOf(ctx context.Context, c *cli.Context, s *store.Store, node string) agent.Inspector {
+	return inspectorsOf(ctx, c, s)(node)
+}
+
+// inspectorsOf is inspectorOf for several hosts. This host's agent is asked once which
+// of them it is on, because one that hangs does not say so for a while.
+func inspectorsOf(ctx context.Context, c *cli.Context, s *store.Store) func(node string) agent.Inspector {
 	client := agent.NewClient(c.String("socket"))
 	here, err := statusHere(ctx, client)
-	switch {
-	case err == nil && here.Node == node:
-		return client.Inspector
-	case err != nil && node == c.String("here"):
-		return withoutAgent(c, err)
+	return func(node string) agent.Inspector {
+		switch {
+		case err == nil && here.Node == node:
+			return client.Inspector
+		case err != nil && node == c.String("here"):
+			return withoutAgent(c, err)
+		}
+		return agent.NewInspector(remote{store: s, node: node})
 	}
-	return agent.NewInspector(remote{store: s, node: node})
 }
 
 // statusHere asks this host's agent how it stands, which takes it no time.

@@ -180,11 +180,12 @@ func WriteExplanations(w io.Writer, list iter.Seq2[Explanation, error], style St
 }
 
 // dumped is the flow with its statistics, as ovs-ofctl dumps it. One that is not
-// installed has none, and one that was not understood stands as it was dumped.
+// installed has none, nor has one that was dumped without; one that was not
+// understood stands as it was dumped.
 func (e Explanation) dumped() string {
 	table := fmt.Sprintf(" table=%d,", e.Table)
 	head, tail, found := strings.Cut(e.Flow, table)
-	if e.State == Missing || e.State == Unseen || !found || strings.Contains(head, " duration=") {
+	if e.State == Missing || e.State == Unseen || e.Age == 0 && e.Packets == 0 || !found || strings.Contains(head, " duration=") {
 		return e.Flow
 	}
 	seconds := func(s float64) string { return strconv.FormatFloat(s, 'f', -1, 64) }

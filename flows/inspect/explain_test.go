@@ -56,7 +56,7 @@ func TestExplainDump(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "explain.txt", explained(t, list))
-	golden(t, "explain-wide.txt", explainedIn(t, list, Style{Wide: true}))
+	golden(t, "explain-wide.txt", explainedIn(t, b.ExplainDump(slices.Clone(b.Installed)), Style{Wide: true}))
 	seen := map[string]bool{}
 	for e := range list {
 		if e.Does == "" || e.Why == "" || e.Without == "" {
