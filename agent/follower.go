@@ -46,7 +46,9 @@ func (i Inspector) Follow(ctx context.Context, node string, w Wanted) (*Follower
 	}
 	f := &Follower{inspector: i, node: node, session: hex.EncodeToString(id[:]), heard: time.Now()}
 	if err := f.ask(ctx, Follow{Session: f.session, Begin: &w}); err != nil {
-		f.End(ctx) // it may have begun
+		if ctx.Err() != nil || overlay.IsKind(err, overlay.Unavailable) {
+			f.End(ctx) // it may have begun, and nobody heard of it
+		}
 		return nil, err
 	}
 	return f, nil

@@ -14,7 +14,7 @@ const (
 	MaxExcerpt = 1500
 	// seeing is what it costs to take a packet from the kernel, in instructions of a
 	// filter.
-	seeing = 400
+	seeing = 800
 )
 
 // Excerpt is what of each packet somebody gets who is not to have all of it, and who

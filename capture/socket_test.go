@@ -161,3 +161,20 @@ func TestNextEnds(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// What has no room in what may wait is lost, and counted.
+func TestHold(t *testing.T) {
+	c := newCable(t)
+	s, witness := c.listen(onIP), c.listen(onIP)
+	c.check(s.Hold(1))
+	for range 40 {
+		c.send(oneSends)
+	}
+	for range 40 {
+		c.expect(witness, oneSends)
+	}
+	if n, err := s.Dropped(); n < 20 || n > 40 || err != nil {
+		t.Errorf("%d are lost, error %v", n, err)
+	}
+	c.expect(s, oneSends)
+}

@@ -140,6 +140,14 @@ func (f followed) testEndpoint(t *testing.T) {
 		t.Errorf("ended by ctrl-C its exit status is %d, it says\n%s", got, b)
 	}
 	f.nobodyFollows(t)
+	// A container that ends is told of, and nothing of it stays open.
+	short := runContainer(t, f.asked, "web", "short")
+	b = f.capturing(t, "short")
+	short.remove(t)
+	if got := (&flowWatch{background: b}).ends(t); got != 3 || !strings.Contains(b.String(), "it went down, as when its container stops") {
+		t.Errorf("exit status %d: %s", got, b)
+	}
+	f.nobodyFollows(t)
 	// The host itself is asked over its agent's socket.
 	b = capturing(t, f.asked, "--node", f.asked.Name, "one", "icmp")
 	f.waitPrinted(t, b, ping...)

@@ -50,6 +50,8 @@ func (w traced) testCapture(t *testing.T) {
 		}
 		b := inBackground(t, w.h2, "sh", "-c", "ovsnet capture one -w - --count 2 icmp | tcpdump -nr -")
 		w.waitPrinted(t, b, "IP "+w.one.addr+" > "+w.two.addr+": ICMP echo request")
+		b = inBackground(t, w.h2, "sh", "-c", "ovsnet capture one -w - --count 1 --snap 60 icmp | wc -c")
+		w.waitPrinted(t, b, "\n100\n") // with the headers of the file and of the packet
 		run(t, w.h2, "rm", "/run/ovsnet/wire.pcap")
 		run(t, w.h2, "ln", "-s", "/etc/passwd", "/run/ovsnet/wire.pcap")
 		refused(t, w.h2, []string{"symbolic link"}, "ovsnet", "capture", "one", "-w", "/run/ovsnet/wire.pcap")
