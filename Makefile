@@ -86,7 +86,7 @@ bench-datapath: deps build ## what carrying packets costs, beside Docker's overl
 check-datapath: deps build ## hold ovsnet beside flows by hand and Docker's overlay, in counted instructions
 	scripts/deps-kernel
 	go build $(GOFLAGS_BUILD) -o bin/bench-datapath ./tests/bench/datapath
-	bin/bench-datapath -machine icount -check -contenders swarm,ovsnet,hand -only tcp1,udp64,rr,connect -rounds 3 -duration 1s
+	bin/bench-datapath -machine icount -check -contenders swarm,ovsnet,hand -only tcp1,udp64,rr,connect -rounds 5 -duration 1s
 
 bench-scale: deps build ## how cost grows: one real agent beside a simulated fleet of up to 1,000 hosts
 	go build $(GOFLAGS_BUILD) -o bin/bench-scale ./tests/bench/scale
