@@ -74,7 +74,11 @@ type socket struct {
 
 // Carry makes socket a Carrier.
 func (s *socket) Carry(ctx context.Context, kind string, arguments []byte) (io.ReadCloser, error) {
-	return s.request(ctx, http.MethodPost, "/v1/inquiries/"+url.PathEscape(kind), arguments)
+	answer, err := s.request(ctx, http.MethodPost, "/v1/inquiries/"+url.PathEscape(kind), arguments)
+	if err != nil {
+		return nil, err
+	}
+	return newAhead(answer, mostAhead), nil
 }
 
 func (s *socket) request(ctx context.Context, method, path string, body []byte) (io.ReadCloser, error) {
