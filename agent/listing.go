@@ -45,6 +45,7 @@ func replyListing(to io.Writer, arguments []byte, answer func(inspect.Filter) (i
 func (i Inspector) List(ctx context.Context, f inspect.Filter, style inspect.Style, to io.Writer) error {
 	answer, err := i.carry(ctx, AboutListing, Listing{Filter: f, Style: style})
 	if isUnknown(err, AboutListing) {
+		f.Brief = !style.Wide
 		return inspect.WriteLines(to, i.Flows(ctx, f), style) // an older build, which knows lines only
 	}
 	if err != nil {

@@ -67,7 +67,7 @@ func TestListing(t *testing.T) {
 	look := func() inspect.Bridge { return inspect.NewBridge(s, host, route, installed) }
 	socket := serveControl(t, bridged{look: look}).Inspector
 	for name, i := range map[string]Inspector{
-		"socket": socket, "request": NewInspector(direct{bridged{look: look}}), "older build": NewInspector(older{direct{bridged{look: look}}}),
+		"socket": socket, "request": NewInspector(direct{bridged{look: look}}), "older build": NewInspector(older{Carrier: direct{bridged{look: look}}}),
 		"no agent": NewInspector(Onlooker{Look: func(context.Context) (inspect.Bridge, error) { return look(), nil }}),
 	} {
 		for _, style := range []inspect.Style{{}, {Wide: true}, {Color: true}} {
@@ -86,10 +86,31 @@ func TestListing(t *testing.T) {
 	}
 }
 
-// older is an agent that knows no listings.
-type older struct{ Carrier }
+// Of an agent of an older build no more is asked than a list for people shows: what goes through etcd is bounded.
+func TestListingOfAnOlderBuildIsBrief(t *testing.T) {
+	s, host, route, installed := crowded(3)
+	var asked []string
+	carrier := older{Carrier: direct{bridged{look: func() inspect.Bridge { return inspect.NewBridge(s, host, route, installed) }}}, asked: &asked}
+	for _, style := range []inspect.Style{{}, {Wide: true}} {
+		if err := NewInspector(carrier).List(t.Context(), inspect.Filter{Table: "Forward"}, style, io.Discard); err != nil {
+			t.Error(err)
+		}
+	}
+	if diff := cmp.Diff([]string{`{"table":"Forward","brief":true}`, `{"table":"Forward"}`}, asked); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+}
+
+// older is an agent that knows no listings; asked is for what else it was asked, unless nil.
+type older struct {
+	Carrier
+	asked *[]string
+}
 
 func (o older) Carry(ctx context.Context, kind string, arguments []byte) (io.ReadCloser, error) {
+	if kind != AboutListing && o.asked != nil {
+		*o.asked = append(*o.asked, string(arguments))
+	}
 	if kind == AboutListing {
 		kind = "nonsense"
 	}
