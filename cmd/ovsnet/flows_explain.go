@@ -208,7 +208,9 @@ func (p *explainedPath) explain(ctx context.Context, host string, yield func(ins
 	for e, err := range p.ask(asking, host) {
 		late := asking.Err() != nil && ctx.Err() == nil
 		if err != nil && !begun && (late || overlay.IsKind(err, overlay.Unavailable)) {
-			silent = err
+			if silent = err; !overlay.IsKind(err, overlay.Unavailable) {
+				silent = &overlay.Refusal{Kind: overlay.Unavailable, Object: "agent of " + host, Cause: "does not answer", Remedy: "see systemctl status ovsnet on that host", Err: err}
+			}
 			break
 		}
 		if begun = true; !yield(e, err) || err != nil {

@@ -99,8 +99,8 @@ func TestExplainWhereAHostHangs(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if told != 1 || p.silent == nil {
-		t.Errorf("%d explanations, silent %v", told, p.silent)
+	if told != 1 || exitStatus(p.silent) != 4 {
+		t.Errorf("%d explanations, silent %v, exit status %d", told, p.silent, exitStatus(p.silent))
 	}
 }
 
