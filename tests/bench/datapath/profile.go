@@ -3,11 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // profiles are where the processors' time goes in each measurement on each contender: the first lines of perf's report
@@ -41,23 +43,72 @@ func (b *bench) profiles(ctx context.Context, which []measure) (map[string]strin
 
 // recorded takes one measurement under perf. A virtual machine has no counters, so the clock tells when to look.
 func (b *bench) recorded(ctx context.Context, data string, m measure, c *contest) error {
-	var complaints bytes.Buffer
-	perf := exec.CommandContext(ctx, "perf", "record", "-a", "-e", "cpu-clock", "-F", "1999", "-o", data)
-	perf.Stderr = &complaints
-	if err := perf.Start(); err != nil {
-		return err
-	}
-	_, err := b.take(ctx, m, c)
+	perf, err := startPerf(ctx, data)
 	if err != nil {
 		return err
 	}
-	if err := perf.Process.Signal(os.Interrupt); err != nil {
-		return err
+	if err = perf.tell("enable"); err == nil {
+		_, err = b.take(ctx, m, c)
 	}
-	// perf ends by the signal once it has written its file.
-	_ = perf.Wait()
-	if _, err := os.Stat(data); err != nil {
-		return fmt.Errorf("perf recorded nothing: %s", &complaints)
+	return errors.Join(err, perf.end())
+}
+
+// recorder is perf at work, which looks only while it is told to: it takes seconds to begin.
+type recorder struct {
+	cmd        *exec.Cmd
+	orders     *os.File
+	answers    *os.File
+	complaints bytes.Buffer
+}
+
+// startPerf starts perf, idle, with its control descriptors (perf-record(1), --control).
+func startPerf(ctx context.Context, data string) (*recorder, error) {
+	ordersIn, orders, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = ordersIn.Close() }()
+	answers, answersOut, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err, orders.Close())
+	}
+	defer func() { _ = answersOut.Close() }()
+	r := &recorder{orders: orders, answers: answers}
+	// ExtraFiles are descriptors from 3 on.
+	r.cmd = exec.CommandContext(ctx, "perf", "record", "-a", "-e", "cpu-clock", "-F", "1999", "-D", "-1", "--control", "fd:3,4", "-o", data)
+	r.cmd.Stderr, r.cmd.ExtraFiles = &r.complaints, []*os.File{ordersIn, answersOut}
+	if err := r.cmd.Start(); err != nil {
+		return nil, errors.Join(err, orders.Close(), answers.Close())
+	}
+	return r, nil
+}
+
+// tell gives an order and waits until it is carried out.
+func (r *recorder) tell(order string) error {
+	err := r.answers.SetReadDeadline(time.Now().Add(takePatience))
+	if err == nil {
+		_, err = r.orders.WriteString(order + "\n")
+	}
+	if err == nil {
+		_, err = r.answers.Read(make([]byte, len("ack\n")+1))
+	}
+	if err != nil {
+		return fmt.Errorf("perf does not do as told (%s): %w", order, err)
+	}
+	return nil
+}
+
+// end stops perf, which ends by the signal once it has written its file.
+func (r *recorder) end() error {
+	err := r.tell("disable")
+	if err == nil {
+		err = r.cmd.Process.Signal(os.Interrupt)
+	} else {
+		err = errors.Join(err, r.cmd.Process.Kill())
+	}
+	_ = r.cmd.Wait()
+	if err = errors.Join(err, r.orders.Close(), r.answers.Close()); err != nil {
+		return fmt.Errorf("%w: %s", err, &r.complaints)
 	}
 	return nil
 }
