@@ -54,7 +54,7 @@ func listFlows(ctx context.Context, c *cli.Context, i agent.Inspector) error {
 	if c.String("output") == "json" {
 		return printStream(c.App.Writer, i.Flows(ctx, filter))
 	}
-	return i.List(ctx, filter, styleOf(c), c.App.Writer)
+	return toPeople(c, func(w io.Writer) error { return i.List(ctx, filter, styleOf(c), w) })
 }
 
 // styleOf is how flows are shown to people: with colours only on a terminal, and

@@ -147,7 +147,7 @@ func (r *reports) print(compared inspect.Comparison) error {
 		}
 	}
 	if r.c.String("output") != "json" {
-		return compared.WriteUnified(r.c.App.Writer, styleOf(r.c))
+		return toPeople(r.c, func(w io.Writer) error { return compared.WriteUnified(w, styleOf(r.c)) })
 	}
 	before := ",\n"
 	if r.hosts++; r.hosts == 1 {

@@ -238,5 +238,5 @@ func printExplanations(c *cli.Context, list iter.Seq2[inspect.Explanation, error
 	if c.String("output") == "json" {
 		return printStream(c.App.Writer, list)
 	}
-	return inspect.WriteExplanations(c.App.Writer, list, styleOf(c))
+	return toPeople(c, func(w io.Writer) error { return inspect.WriteExplanations(w, list, styleOf(c)) })
 }

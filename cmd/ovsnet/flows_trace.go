@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/netip"
 	"strings"
 	"time"
@@ -140,7 +141,7 @@ func printTrace(c *cli.Context, t journey.Trace) error {
 	if c.String("output") == "json" {
 		return printJSON(c.App.Writer, t)
 	}
-	return t.WriteText(c.App.Writer, journey.Style(styleOf(c)))
+	return toPeople(c, func(w io.Writer) error { return t.WriteText(w, journey.Style(styleOf(c))) })
 }
 
 // judged is the exit status of a trace, which has been printed.

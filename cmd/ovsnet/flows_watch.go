@@ -6,10 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -69,17 +66,6 @@ func showChange(c *cli.Context) func(agent.FlowChange) error {
 		_, err := fmt.Fprintln(c.App.Writer, printable(changeLine(change, c.String("output") == "wide")))
 		return err
 	}
-}
-
-// printable is a line that may have come from another host, without what a terminal
-// would obey.
-func printable(line string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return utf8.RuneError
-	}, line)
 }
 
 // changeLine is a change for people: when, who, what, where, and what for. What a
@@ -172,7 +158,7 @@ func printTop(c *cli.Context, top inspect.Top) error {
 	}
 	for _, n := range top.Networks {
 		line := fmt.Sprintf("from here %s, from other hosts %s", rate(n.LocalPackets, n.LocalBytes), rate(n.TunnelPackets, n.TunnelBytes))
-		if _, err := fmt.Fprintf(to, "%s  network  %-15s  %s\n", at, n.Network, line); err != nil {
+		if _, err := fmt.Fprintf(to, "%s  network  %-15s  %s\n", at, printable(n.Network), line); err != nil {
 			return err
 		}
 	}
@@ -181,7 +167,7 @@ func printTop(c *cli.Context, top inspect.Top) error {
 
 func printRates(to io.Writer, at, kind string, list []inspect.FlowRate) error {
 	for _, f := range list {
-		if _, err := fmt.Fprintf(to, "%s  %-7s  %-15s  %s  %s\n", at, kind, f.Table, rate(f.Packets, f.Bytes), f.Reason); err != nil {
+		if _, err := fmt.Fprintf(to, "%s  %-7s  %-15s  %s  %s\n", at, kind, printable(f.Table), rate(f.Packets, f.Bytes), printable(f.Reason)); err != nil {
 			return err
 		}
 	}

@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 		return 0
 	}
 	if !errors.Is(err, errSaid) && !errors.Is(err, errDiffers) {
-		_, _ = fmt.Fprintln(errs, "ovsnet:", err)
+		_, _ = fmt.Fprintln(&legible{to: errs}, "ovsnet:", err)
 	}
 	return exitStatus(err)
 }
@@ -92,7 +92,7 @@ func newApp(out, errs io.Writer) *cli.App {
 		Usage:                "join containers on many hosts into one layer-2 network, on Open vSwitch",
 		Version:              version,
 		Writer:               out,
-		ErrWriter:            errs,
+		ErrWriter:            &legible{to: errs},
 		EnableBashCompletion: true,
 		HideVersion:          true,
 		ExitErrHandler:       func(*cli.Context, error) {},

@@ -45,7 +45,7 @@ func printList[T any](c *cli.Context, rows []T, columns []column[T]) error {
 		}
 		t.AppendRow(cells)
 	}
-	return printTable(c.App.Writer, t)
+	return toPeople(c, func(w io.Writer) error { return printTable(w, t) })
 }
 
 // field is one line of an object shown to people.
@@ -63,7 +63,7 @@ func printObject(c *cli.Context, object any, fields []field) error {
 	for _, f := range fields {
 		t.AppendRow(table.Row{f.name, f.value})
 	}
-	return printTable(c.App.Writer, t)
+	return toPeople(c, func(w io.Writer) error { return printTable(w, t) })
 }
 
 // newTable is columns parted by blanks, which people read and scripts cut.
