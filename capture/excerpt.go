@@ -99,6 +99,8 @@ func headers(data []byte) int {
 func ipHeaders(data []byte) int {
 	src, _, proto, rest := ipHeader(data)
 	switch {
+	case !src.IsValid() && len(data) > 0 && data[0]>>versionShift != 4 && data[0]>>versionShift != 6:
+		return 0 // it is no IP, whatever Ethernet says
 	case !src.IsValid():
 		return len(data) // not even one header
 	case rest == nil:

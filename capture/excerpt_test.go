@@ -60,6 +60,31 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
+// What calls itself IP and is none has no headers but Ethernet's, and a filter sees none.
+func TestHeadersOfNone(t *testing.T) {
+	inside, err := assemble([]bpf.Instruction{bpf.LoadAbsolute{Off: 14, Size: 4}, bpf.RetA{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"0800", "86dd", "8100 000a 0800"} {
+		for _, version := range []string{"0", "5", "f"} {
+			data := frame(t, "02420a0a0003 02420a0a0002"+kind+version+"5"+strings.Repeat(secret, 20))
+			before := 12 + len(strings.ReplaceAll(kind, " ", ""))/2
+			p, _ := excerpt(t, nil, 0, false).Of(Packet{Data: slices.Clone(data)})
+			if !bytes.Equal(p.Data, data[:before]) {
+				t.Errorf("ethertype %s, version %s: %x", kind, version, p.Data)
+			}
+			if _, seen := excerpt(t, inside, 0, false).Of(Packet{Data: data}); seen && before == 14 {
+				t.Errorf("ethertype %s, version %s: a filter sees contents", kind, version)
+			}
+		}
+	}
+	short := frame(t, "02420a0a0003 02420a0a0002 0800 4500")
+	if p, _ := excerpt(t, nil, 0, false).Of(Packet{Data: slices.Clone(short)}); !bytes.Equal(p.Data, short) {
+		t.Errorf("a header that is cut short: %x", p.Data)
+	}
+}
+
 // Contents are given to who may have them, up to where he wants.
 func TestContents(t *testing.T) {
 	data := frame(t, oneSends+secret)
