@@ -12,9 +12,12 @@ const (
 	MaxHeaders = 128
 	// MaxExcerpt is how many bytes of a packet an Excerpt has at most.
 	MaxExcerpt = 1500
-	// seeing is what it costs to take a packet from the kernel, in instructions of a
-	// filter.
-	seeing = 800
+	// seeing is what it costs to take a packet from the kernel, workBytes how many bytes
+	// of one cost 1 to copy and compare, and stepping what an instruction of a filter
+	// costs at most: all in some ten nanoseconds.
+	seeing    = 800
+	workBytes = 8
+	stepping  = 2
 )
 
 // Excerpt is what of each packet somebody gets who is not to have all of it, and who
@@ -35,7 +38,7 @@ type Excerpt struct {
 // of them. A filter that is not one, or that only the kernel can run, is refused
 // (Invalid).
 func NewExcerpt(filter Filter, bytes int, contents bool) (Excerpt, error) {
-	e := Excerpt{cost: seeing + len(filter), most: bytes, contents: contents && bytes > 0}
+	e := Excerpt{cost: stepping * len(filter), most: bytes, contents: contents && bytes > 0}
 	if bytes < 0 || bytes > MaxExcerpt {
 		return e, overlay.Refuse(overlay.Invalid, fmt.Sprintf("the first %d bytes of packets", bytes), fmt.Sprintf("ask for 1 to %d", MaxExcerpt), "that is more than goes to other hosts")
 	}
@@ -54,8 +57,12 @@ func NewExcerpt(filter Filter, bytes int, contents bool) (Excerpt, error) {
 	return e, nil
 }
 
-// Cost is how much work one packet may be, in instructions of a filter.
+// Cost is how much work the filter may be for one packet, in some ten nanoseconds.
 func (e Excerpt) Cost() int { return e.cost }
+
+// CostOf is how much work it is to take a packet of so many bytes from the kernel, and
+// to know it when it passes another link, in some ten nanoseconds.
+func CostOf(bytes int) int { return seeing + bytes/workBytes }
 
 // Of returns the packet with what the Excerpt has of it, and whether it meets the
 // filter. What is behind the headers is overwritten with zeros in p's Data where

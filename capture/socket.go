@@ -35,6 +35,8 @@ type Socket struct {
 	// keeps is the filter for what the kernel's has not seen whole; nil where packets
 	// are without their Ethernet header, and so without a tag.
 	keeps func([]byte) bool
+	// pace is asked before anything is done with a packet; nil takes them as they come.
+	pace func(ctx context.Context, bytes int) error
 	// down says that the link went down: what is left are packets from before.
 	down bool
 }
@@ -118,6 +120,11 @@ func (s *Socket) Hold(bytes int) error {
 	return nil
 }
 
+// Pace has the Socket ask before it does anything with a packet of so many bytes that
+// it took, whether that will be returned or not; an error of ask's is Next's. It is
+// called before Next.
+func (s *Socket) Pace(ask func(ctx context.Context, bytes int) error) { s.pace = ask }
+
 // attach gives the kernel the filter.
 func attach(fd int, filter Filter) error {
 	if len(filter) == 0 {
@@ -143,6 +150,9 @@ func networkOrder(n uint16) uint16 {
 func (s *Socket) Next(ctx context.Context) (Packet, error) {
 	for {
 		p, err := s.next(ctx)
+		if err == nil && s.pace != nil {
+			err = s.pace(ctx, len(p.Data))
+		}
 		if err != nil || !p.tagged || s.keeps(p.Data) {
 			return p, err
 		}

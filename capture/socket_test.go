@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -177,4 +179,31 @@ func TestHold(t *testing.T) {
 		t.Errorf("%d are lost, error %v", n, err)
 	}
 	c.expect(s, oneSends)
+}
+
+// Every packet that is taken is asked for, also one that is not shown because it is
+// another host's, or was seen already.
+func TestPace(t *testing.T) {
+	c := newCable(t)
+	tunnel, err := ListenTunnel(4789, []netip.Addr{netip.MustParseAddr("192.0.2.200")}, nil)
+	c.check(err)
+	defer func() { _ = tunnel.Close() }()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var asked []int
+	enough := errors.New("enough")
+	tunnel.Pace(func(_ context.Context, bytes int) error {
+		if asked = append(asked, bytes); len(asked) == 6 {
+			return enough
+		}
+		return nil
+	})
+	for range 3 {
+		c.send("02420a0a0003 02420a0a0002 0800" + outer + onePinged) // leaves one link and comes in at the other
+	}
+	_, _, err = tunnel.Next(ctx)
+	want := len(frame(t, outer+onePinged))
+	if !errors.Is(err, enough) || len(asked) != 6 || slices.ContainsFunc(asked, func(n int) bool { return n != want }) {
+		t.Errorf("asked for %d, of %d bytes each, error %v", asked, want, err)
+	}
 }

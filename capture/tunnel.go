@@ -73,6 +73,9 @@ func (t *Tunnel) concerns(e Envelope) bool {
 // Hold is as of Socket.
 func (t *Tunnel) Hold(bytes int) error { return t.socket.Hold(bytes) }
 
+// Pace is as of Socket, about packets in their envelope.
+func (t *Tunnel) Pace(ask func(ctx context.Context, bytes int) error) { t.socket.Pace(ask) }
+
 // Dropped is as of Socket.
 func (t *Tunnel) Dropped() (uint64, error) { return t.socket.Dropped() }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	limit "golang.org/x/time/rate"
 
@@ -12,8 +13,8 @@ import (
 
 const (
 	// tapRate and tapBurst are how much work captures for other hosts may be together,
-	// in instructions of their filters, for each second and at once: some 20,000 packets,
-	// or a fifth of a processor.
+	// as the capture room counts it, for each second and at once: some 20,000 packets
+	// that are not large, or a fifth of a processor.
 	tapRate  = 16_000_000
 	tapBurst = 1_000_000
 	// tapPortion is after how much of it one waits until it may do more.
@@ -46,7 +47,7 @@ func (t taps) Tap(p agent.Place) (agent.Tap, error) {
 			return nil, err
 		}
 		s.source, s.next = tunnel, tunnel.Next
-		return s, held(tunnel)
+		return s, s.bound(tunnel)
 	}
 	link, err := capture.ListenLink(p.Link, nil)
 	if err != nil {
@@ -56,14 +57,16 @@ func (t taps) Tap(p agent.Place) (agent.Tap, error) {
 		packet, err := link.Next(ctx)
 		return packet, capture.Envelope{}, err
 	}
-	return s, held(link)
+	return s, s.bound(link)
 }
 
-// held bounds what waits for a capture.
-func held(s interface {
+// bound bounds what waits for a capture, and how much it takes.
+func (t *tap) bound(s interface {
 	Hold(bytes int) error
+	Pace(ask func(ctx context.Context, bytes int) error)
 	Close() error
 }) error {
+	s.Pace(func(ctx context.Context, bytes int) error { return t.spend(ctx, capture.CostOf(bytes)) })
 	if err := s.Hold(tapBuffer); err != nil {
 		return errors.Join(err, s.Close())
 	}
@@ -88,14 +91,11 @@ func (t *tap) Next(ctx context.Context) (agent.Packet, error) {
 		if err != nil {
 			return agent.Packet{}, err
 		}
-		if t.done += t.excerpt.Cost(); t.done >= tapPortion {
-			if err := t.pace.WaitN(ctx, t.done); err != nil {
-				return agent.Packet{}, err
-			}
-			t.done = 0
-		}
 		if t.vni != 0 && e.VNI != t.vni {
 			continue
+		}
+		if err := t.spend(ctx, t.excerpt.Cost()); err != nil {
+			return agent.Packet{}, err
 		}
 		p, kept := t.excerpt.Of(p)
 		if !kept {
@@ -107,4 +107,16 @@ func (t *tap) Next(ctx context.Context) (agent.Packet, error) {
 		}
 		return packet, nil
 	}
+}
+
+// spend waits until so much work may be done.
+func (t *tap) spend(ctx context.Context, work int) error {
+	if t.done += work; t.done < tapPortion {
+		return nil
+	}
+	if err := t.pace.WaitN(ctx, t.done); err != nil {
+		return fmt.Errorf("wait to look at packets: %w", err)
+	}
+	t.done = 0
+	return nil
 }
