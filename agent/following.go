@@ -26,7 +26,7 @@ const (
 	// followRate and followBurst are how much all askers are told, in bytes of JSON for
 	// each second and at once. It is less, once compressed, than an agent may answer,
 	// so that other inquiries are answered meanwhile.
-	followRate  = 48 << 10
+	followRate  = 40 << 10
 	followBurst = 256 << 10
 )
 
