@@ -28,29 +28,22 @@ func run(docs string) error {
 	}
 	var control figures.Control
 	var scale figures.Scale
-	var carried [4]figures.Datapath
+	var timed, counted, jumbo, userspace figures.Datapath
 	for _, kept := range []struct {
 		name   string
-		into   any
-		tables func() (string, []figures.Table)
+		report report
 		draw   func(directory string) error
 	}{
-		{"control.json", &control, func() (string, []figures.Table) { return control.String(), control.Tables() },
-			func(directory string) error { return drawControl(control, directory) }},
-		{"scale.json", &scale, func() (string, []figures.Table) { return scale.String(), scale.Tables() },
-			func(directory string) error { return drawScale(scale, directory) }},
-		{"datapath.json", &carried[0], func() (string, []figures.Table) { return carried[0].String(), carried[0].Tables() },
-			func(directory string) error {
-				return drawDatapath(carried[0], filepath.Join(directory, "datapath.svg"))
-			}},
-		{"datapath-icount.json", &carried[1], func() (string, []figures.Table) { return carried[1].String(), carried[1].Tables() },
-			func(directory string) error {
-				return drawDatapath(carried[1], filepath.Join(directory, "datapath-icount.svg"))
-			}},
-		{"datapath-jumbo.json", &carried[2], func() (string, []figures.Table) { return carried[2].String(), carried[2].Tables() }, undrawn},
-		{"datapath-netdev.json", &carried[3], func() (string, []figures.Table) { return carried[3].String(), carried[3].Tables() }, undrawn},
+		{"control.json", &control, func(directory string) error { return drawControl(control, directory) }},
+		{"scale.json", &scale, func(directory string) error { return drawScale(scale, directory) }},
+		{"datapath.json", &timed, func(directory string) error { return drawDatapath(timed, filepath.Join(directory, "datapath.svg")) }},
+		{"datapath-icount.json", &counted, func(directory string) error {
+			return drawDatapath(counted, filepath.Join(directory, "datapath-icount.svg"))
+		}},
+		{"datapath-jumbo.json", &jumbo, undrawn},
+		{"datapath-netdev.json", &userspace, undrawn},
 	} {
-		err := figures.Read(filepath.Join(docs, "data", kept.name), kept.into)
+		err := figures.Read(filepath.Join(docs, "data", kept.name), kept.report)
 		if errors.Is(err, fs.ErrNotExist) {
 			fmt.Fprintf(os.Stderr, "%s is not there: its plots and tables stay as they are\n", kept.name)
 			continue
@@ -58,8 +51,7 @@ func run(docs string) error {
 		if err != nil {
 			return err
 		}
-		line, tables := kept.tables()
-		if err := fill(filepath.Join(docs, "performance.md"), kept.name, line, tables); err != nil {
+		if err := fill(filepath.Join(docs, "performance.md"), kept.name, kept.report.String(), kept.report.Tables()); err != nil {
 			return err
 		}
 		if err := kept.draw(filepath.Join(docs, "plots")); err != nil {
@@ -67,6 +59,12 @@ func run(docs string) error {
 		}
 	}
 	return nil
+}
+
+// report is what one run of a bench found.
+type report interface {
+	fmt.Stringer
+	Tables() []figures.Table
 }
 
 // undrawn has tables only.
