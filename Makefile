@@ -49,6 +49,7 @@ test-kernel-vm: deps build
 	go test -tags emulated -count=1 -timeout 30m ./tests/kernel/...
 	go build $(GOFLAGS_BUILD) -o bin/ovsnet-vm ./tests/kernel
 	go test -tags emulated -c -o bin/e2e.test ./tests/e2e
+	tests/e2e/newer bin/newer
 
 test-kernel-install: test-kernel-vm vagrant
 	bin/ovsnet-vm $(KERNEL_CLOCK) -timeout 40m -tmpfs /var/lib/ovsnet-install -- tests/kernel/install-hosts
@@ -56,7 +57,7 @@ test-kernel-install: test-kernel-vm vagrant
 test-kernel-e2e: test-kernel-e2e-some ## those of the end-to-end tests that KERNEL_TESTS names, on the kernel's datapath
 
 $(KERNEL_PARTS): test-kernel-e2e-%: test-kernel-vm
-	cd tests/e2e && ../../bin/ovsnet-vm $(KERNEL_CLOCK) -timeout $$(($(KERNEL_MINUTES) + 3))m -memory 6144 -tmpfs /var/lib/ovsnet-lab -env CI=true -- \
+	cd tests/e2e && ../../bin/ovsnet-vm $(KERNEL_CLOCK) -timeout $$(($(KERNEL_MINUTES) + 3))m -memory 6144 -tmpfs /var/lib/ovsnet-lab -env CI=true -env OVSNET_NEWER=$(CURDIR)/bin/newer -- \
 		sh -ec 'modprobe openvswitch; modprobe vport-vxlan; exec ../../bin/e2e.test -test.v -test.timeout $(KERNEL_MINUTES)m -test.run "$(or $(KERNEL_TESTS_$*),$(KERNEL_TESTS))"'
 
 test-fast: ## the tests that need neither root nor Open vSwitch nor Docker
