@@ -17,7 +17,15 @@ type change struct {
 	why flows.Why
 	// before is what was applied before an own change.
 	before *overlay.Snapshot
+	// gap says, instead of all this, that changes are not seen, or were not.
+	gap string
 }
+
+// What is said of times in which nobody tells of changes.
+const (
+	unseenNow  = "ovs-vswitchd does not answer: changes are not seen until it does"
+	seenFromIt = "ovs-vswitchd answers: changes are seen from now on, and were not before"
+)
 
 // audience are those who watch changes as they happen.
 type audience struct{ listeners map[*listener]bool }
@@ -42,7 +50,8 @@ func (a *audience) tell(c change) {
 	}
 }
 
-// listen begins to pass changes on to a new listener.
+// listen begins to pass changes on to a new listener. Where none are seen now, that
+// is the first that it hears.
 func (d *drift) listen() *listener {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -51,6 +60,9 @@ func (d *drift) listen() *listener {
 		d.audience.listeners = map[*listener]bool{}
 	}
 	d.audience.listeners[l] = true
+	if !d.watching {
+		l.changes <- change{at: d.now(), gap: unseenNow}
+	}
 	return l
 }
 

@@ -90,6 +90,9 @@ func (d *drift) tell(e flows.Event) {
 	news := false
 	switch e.Kind {
 	case flows.Began:
+		if !d.watching {
+			d.audience.tell(change{at: d.now(), gap: seenFromIt})
+		}
 		d.watching = true
 		d.ledger = newLedger()
 		return
@@ -141,6 +144,9 @@ func (d *drift) judge(e flows.Event) bool {
 func (d *drift) ended() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.watching {
+		d.audience.tell(change{at: d.now(), gap: unseenNow})
+	}
 	d.watching = false
 }
 

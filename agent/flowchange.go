@@ -14,8 +14,8 @@ import (
 type FlowChange struct {
 	At time.Time `json:"at"`
 	// Change is "added", "altered", "removed", or "missed" where changes were left
-	// out: by the flow monitor, or, if Lost is not 0, because they came faster than
-	// they were taken.
+	// out: by the flow monitor, while that was not followed, or, if Lost is not 0,
+	// because they came faster than they were taken.
 	Change string `json:"change"`
 	// By is "ovsnet" or "other"; empty for "missed".
 	By string `json:"by"`
@@ -91,7 +91,10 @@ func (p *purposes) refresh(now time.Time) {
 // describe tells a change in words.
 func (p *purposes) describe(c change) FlowChange {
 	f := c.event.Flow
-	if c.event.Kind == flows.Missed {
+	switch {
+	case c.gap != "":
+		return FlowChange{At: c.at, Change: flows.Missed.String(), Reason: c.gap}
+	case c.event.Kind == flows.Missed:
 		return FlowChange{At: c.at, Change: c.event.Kind.String(), Reason: "OVS left changes out; all flows are compared"}
 	}
 	line := FlowChange{

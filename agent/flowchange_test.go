@@ -21,6 +21,7 @@ func TestWatchTellsWhoAndWhatFor(t *testing.T) {
 	s.host.events = s.loop.drift.tell
 	s.host.mu.Unlock()
 	s.settle()
+	s.loop.drift.tell(flows.Event{Kind: flows.Began})
 	enough := errors.New("enough")
 	var got []string
 	watched := make(chan error, 1)
@@ -91,6 +92,7 @@ func TestWatchTellsWhoAndWhatFor(t *testing.T) {
 // Who does not take what he is told holds up nobody, and is told how much he missed.
 func TestSlowListenerHoldsUpNobody(t *testing.T) {
 	d := newDrift()
+	d.tell(flows.Event{Kind: flows.Began})
 	l := d.listen()
 	for n := range maxWaiting + 7 {
 		d.tell(flows.Event{Kind: flows.Added, Flow: flows.Installed{Flow: flows.Flow{Key: flows.Key{Table: 3}, Cookie: uint64(n)}}})
@@ -101,6 +103,32 @@ func TestSlowListenerHoldsUpNobody(t *testing.T) {
 	d.leave(l)
 	if d.tell(flows.Event{Kind: flows.Missed}); len(l.changes) != maxWaiting {
 		t.Error("who left is told more")
+	}
+}
+
+// While ovs-vswitchd is away nobody tells of changes. Who watches is told that, and is not
+// left to think that there are none.
+func TestWatchTellsWhatIsNotSeen(t *testing.T) {
+	d := newDrift()
+	p := purposes{loop: NewLoop(config(), newFakeHost().parts()), at: map[flows.Where]flows.Why{}}
+	early := d.listen()
+	d.tell(flows.Event{Kind: flows.Began})
+	d.tell(flows.Event{Kind: flows.Began})
+	d.ended()
+	d.ended()
+	late := d.listen()
+	d.tell(flows.Event{Kind: flows.Began})
+	for l, want := range map[*listener][]string{early: {unseenNow, seenFromIt, unseenNow, seenFromIt}, late: {unseenNow, seenFromIt}} {
+		var got []string
+		for len(l.changes) > 0 {
+			c := p.describe(<-l.changes)
+			if got = append(got, c.Reason); c.Change != "missed" || c.By != "" || c.At.IsZero() {
+				t.Errorf("told as %+v", c)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +told)\n%s", diff)
+		}
 	}
 }
 
