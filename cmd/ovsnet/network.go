@@ -5,12 +5,14 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ovsnet/ovsnet/flows/inspect"
 	"github.com/ovsnet/ovsnet/overlay"
 	"github.com/ovsnet/ovsnet/store"
 )
@@ -105,24 +107,12 @@ func listNetworks(_ context.Context, c *cli.Context, view store.View) error {
 
 // findNetwork returns the network with that name, or whose ID begins so.
 func findNetwork(view store.View, word string) (networkRow, error) {
-	var found []networkRow
-	for _, n := range networkRows(view) {
-		if n.Name == word {
-			return n, nil
-		}
-		if len(word) >= 4 && strings.HasPrefix(n.ID, word) {
-			found = append(found, n)
-		}
+	n, err := inspect.FindNetwork(view.Snapshot, word)
+	if err != nil {
+		return networkRow{}, err
 	}
-	object := fmt.Sprintf("network %q", word)
-	switch len(found) {
-	case 0:
-		return networkRow{}, overlay.Refuse(overlay.Missing, object, "see ovsnet network ls", "no such network")
-	case 1:
-		return found[0], nil
-	default:
-		return networkRow{}, overlay.Refuse(overlay.Invalid, object, "give more of the ID", "%d networks have an ID that begins so", len(found))
-	}
+	rows := networkRows(view)
+	return rows[slices.IndexFunc(rows, func(row networkRow) bool { return row.ID == n.ID })], nil
 }
 
 func inspectNetwork(_ context.Context, c *cli.Context, view store.View) error {

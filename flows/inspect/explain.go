@@ -127,6 +127,9 @@ func (b Bridge) ExplainCookie(cookie uint64) (iter.Seq[Explanation], error) {
 	object := fmt.Sprintf("cookie %#x", cookie)
 	if len(found) == 0 && flows.Ours(cookie) {
 		r := flows.RuleOf(cookie)
+		if !slices.Contains(flows.Rules(), r) {
+			return nil, overlay.Refuse(overlay.Missing, object, "see ovsnet flows ls -o wide", "it begins as those of ovsnet do, but this build knows no rule %d, and no flow of this host has it", r)
+		}
 		return nil, overlay.Refuse(overlay.Missing, object, "ask the host that the flow is on, with --node", "it marks a flow of ovsnet's (%s: it %s), and no flow of this host has it", r, r.Meaning())
 	}
 	if len(found) == 0 {

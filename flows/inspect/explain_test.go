@@ -162,7 +162,8 @@ func TestExplainCookie(t *testing.T) {
 	}
 	for cookie, says := range map[uint64]string{
 		flows.Why{Rule: flows.ToLocal, Endpoint: "gone"}.Cookie(): "to-local: it delivers to an endpoint here",
-		77: "not ovsnet's",
+		77:                 "not ovsnet's",
+		0x6f76000000000000: "but this build knows no rule 0, and no flow",
 	} {
 		if _, err := b.Explain(Question{Cookie: &cookie}); !overlay.IsKind(err, overlay.Missing) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%#x: %v", cookie, err)
@@ -187,6 +188,9 @@ func TestExplainGarbage(t *testing.T) {
 		if !overlay.IsKind(err, overlay.Invalid) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v, want it to say %q", text, err, says)
 		}
+	}
+	if _, err := b.Explain(Question{Dump: strings.Repeat("a", 1<<19)}); err == nil || len(err.Error()) > 1000 || !strings.Contains(err.Error(), "line 1, column 1:") {
+		t.Errorf("of half a megabyte of garbage it says %.1500s", err.Error())
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // Filter narrows a list of flows to those that meet all of it. Empty fields do
 // not narrow.
 type Filter struct {
-	// Network is a network's name or ID.
+	// Network is a network's name or the beginning of its ID.
 	Network string `json:"network,omitempty"`
 	// Endpoint is an endpoint's name, the beginning of its ID, its IP or its MAC
 	// address.
@@ -76,7 +76,7 @@ func (f Filter) resolve(b Bridge) (narrow, error) {
 		n.network = &network
 	}
 	if f.Endpoint != "" {
-		endpoint, err := FindEndpoint(b.Snapshot, f.Endpoint, f.Network)
+		endpoint, err := findEndpoint(b.Snapshot, f.Endpoint, f.Network, endpointList+"; a host knows the endpoints of the networks that it is in")
 		if err != nil {
 			return n, err
 		}
@@ -89,23 +89,43 @@ func missing(what, word, remedy string) error {
 	return overlay.Refuse(overlay.Missing, fmt.Sprintf("%s %q", what, word), remedy, "no such %s", what)
 }
 
-// FindNetwork returns the network of that name or ID.
+// leastID is how much of a network's ID stands for it.
+const leastID = 4
+
+// FindNetwork returns the network of that name, or whose ID begins so.
 func FindNetwork(s *overlay.Snapshot, word string) (overlay.Network, error) {
 	if n, ok := s.NetworkNamed(word); ok {
 		return n, nil
 	}
-	if n, ok := s.Network(word); ok {
-		return n, nil
+	var found []overlay.Network
+	for n := range s.Networks() {
+		if len(word) >= leastID && strings.HasPrefix(n.ID, word) || n.ID == word {
+			found = append(found, n)
+		}
 	}
-	return overlay.Network{}, missing("network", word, "see ovsnet network ls")
+	switch len(found) {
+	case 0:
+		return overlay.Network{}, missing("network", word, "see ovsnet network ls")
+	case 1:
+		return found[0], nil
+	}
+	return overlay.Network{}, overlay.Refuse(overlay.Invalid, fmt.Sprintf("network %q", word), "give more of the ID", "%d networks have an ID that begins so", len(found))
 }
 
 // mostListed is how many endpoints that one word could mean are told.
 const mostListed = 10
 
+// endpointList is where all endpoints are listed.
+const endpointList = "see ovsnet endpoint ls"
+
 // FindEndpoint returns the endpoint that the word names, in that network where it
 // is not "". Where it could be several, the refusal lists them.
 func FindEndpoint(s *overlay.Snapshot, word, network string) (overlay.Endpoint, error) {
+	return findEndpoint(s, word, network, endpointList)
+}
+
+// findEndpoint is FindEndpoint; remedy says what to do where nobody is called so.
+func findEndpoint(s *overlay.Snapshot, word, network, remedy string) (overlay.Endpoint, error) {
 	if network != "" {
 		n, err := FindNetwork(s, network)
 		if err != nil {
@@ -120,7 +140,7 @@ func FindEndpoint(s *overlay.Snapshot, word, network string) (overlay.Endpoint, 
 			return overlay.Endpoint{}, overlay.Refuse(overlay.Missing, fmt.Sprintf("endpoint %q", word), "name another --network, or none",
 				"network %s has no such endpoint; it could be %s", networkName(s, network), which(s, elsewhere))
 		}
-		return overlay.Endpoint{}, missing("endpoint", word, "see ovsnet endpoint ls; a host knows the endpoints of the networks that it is in")
+		return overlay.Endpoint{}, missing("endpoint", word, remedy)
 	case 1:
 		return found[0], nil
 	}

@@ -79,6 +79,7 @@ func TestFilters(t *testing.T) {
 	}{
 		{"network by name", Filter{Network: "prod"}, func(l Line) bool { return l.Network == prod || mentions(l, "metadata=0x1000") }},
 		{"network by ID", Filter{Network: dev}, func(l Line) bool { return l.Network == dev }},
+		{"network by the beginning of its ID", Filter{Network: "dev000000000"}, func(l Line) bool { return l.Network == dev }},
 		{"table by name", Filter{Table: "forward"}, func(l Line) bool { return l.Table == flows.Forward }},
 		{"table by number", Filter{Table: "40"}, func(l Line) bool { return l.Table == flows.ArpResponder }},
 		{"rule", Filter{Rule: "to-remote"}, func(l Line) bool { return l.Rule == "to-remote" }},
@@ -344,6 +345,24 @@ func TestManyOfOneBeginning(t *testing.T) {
 	_, err := FindEndpoint(edit.Snapshot(), "cafe", "")
 	if !overlay.IsKind(err, overlay.Invalid) || strings.Count(err.Error(), " on h1") != mostListed || !strings.Contains(err.Error(), "and 20 more") {
 		t.Error(err)
+	}
+}
+
+// A network goes by its name, and by so much of its ID that it is the only one.
+func TestFindNetwork(t *testing.T) {
+	edit := overlay.NewSnapshot().Edit()
+	for id, name := range map[string]string{"cafe01": "web", "cafe02": "cafe01", "beef": "cafe"} {
+		edit.SetNetwork(overlay.Network{ID: id, Name: name})
+	}
+	for word, want := range map[string]string{"web": "cafe01", "cafe01": "cafe02", "cafe": "beef", "cafe02": "cafe02", "beef": "beef"} {
+		if n, err := FindNetwork(edit.Snapshot(), word); err != nil || n.ID != want {
+			t.Errorf("%q is %s (%v), want %s", word, n.ID, err, want)
+		}
+	}
+	for word, kind := range map[string]overlay.Kind{"cafe0": overlay.Invalid, "bee": overlay.Missing, "": overlay.Missing} {
+		if _, err := FindNetwork(edit.Snapshot(), word); !overlay.IsKind(err, kind) {
+			t.Errorf("%q: %v", word, err)
+		}
 	}
 }
 

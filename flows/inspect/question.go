@@ -99,12 +99,23 @@ func (b Bridge) readDump(text string, before int) ([]flows.Installed, error) {
 	if errors.As(err, &syntax) {
 		at := min(max(syntax.Line, 1), len(given)) - 1
 		return nil, overlay.Refuse(overlay.Invalid, fmt.Sprintf("line %d, column %d", before+syntax.Line, original(syntax.Column, shifts[at])),
-			dumpRemedy, "%s: %q", syntax.Cause, given[at])
+			dumpRemedy, "%s: %q", shortened(syntax.Cause), shortened(given[at]))
 	}
 	if err == nil && len(dumped) == 0 {
 		err = overlay.Refuse(overlay.Invalid, "flow dump", dumpRemedy, "no flow is in it")
 	}
 	return dumped, err
+}
+
+// mostShown is how much of a line that is no flow is shown, in bytes.
+const mostShown = 400
+
+// shortened is text that is short enough for an error.
+func shortened(text string) string {
+	if len(text) <= mostShown {
+		return text
+	}
+	return strings.ToValidUTF8(text[:mostShown], "") + "…"
 }
 
 // shift is by how many bytes a line got longer from a column on.
