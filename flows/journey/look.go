@@ -147,6 +147,9 @@ func (l Look) passage(source Source) Passage {
 		p.Desired.Exits = append(p.Desired.Exits, l.exit(s))
 	}
 	for _, w := range l.own.Withheld {
+		if w.Why == trace.IsInPort && len(l.own.Sends) > 0 {
+			continue // a copy to everybody but the sender
+		}
 		p.Desired.Warnings = append(p.Desired.Warnings, fmt.Sprintf("nothing leaves by %s: %s", l.portName(w.Port), w.Why))
 	}
 	for _, w := range []string{l.own.Unknown, l.own.Aborted} {
@@ -197,6 +200,9 @@ func (l Look) installed(seen Seen, has map[flows.Key]flows.Installed) Way {
 		if w != "" {
 			way.Warnings = append(way.Warnings, w)
 		}
+	}
+	if len(way.Exits) > 0 && slices.ContainsFunc(l.own.Withheld, func(w trace.Withheld) bool { return w.Why == trace.IsInPort }) {
+		way.Warnings = slices.DeleteFunc(way.Warnings, func(w string) bool { return w == trace.SkippedInPort })
 	}
 	if len(way.Exits) == 0 && len(way.Steps) > 0 && seen.OFProto.Unread == "" {
 		way.Why = l.ovsWhy(way, seen.OFProto)

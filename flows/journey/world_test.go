@@ -108,6 +108,9 @@ func (h *host) see(l journey.Look) journey.Seen {
 		seen.OFProto.Sends = append(seen.OFProto.Sends, trace.OFSend{Port: uint32(s.Port), Tunnel: s.Tunnel, Changes: changes(s.Packet)})
 	}
 	seen.OFProto.Warnings = h.warnings
+	if slices.ContainsFunc(r.Withheld, func(w trace.Withheld) bool { return w.Why == trace.IsInPort }) {
+		seen.OFProto.Warnings = append(slices.Clip(h.warnings), trace.SkippedInPort)
+	}
 	for _, wanted := range l.Wanted(seen.OFProto) {
 		for _, f := range h.installed {
 			if f.Table == wanted.Table && f.Cookie == wanted.Cookie {

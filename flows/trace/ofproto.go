@@ -161,6 +161,10 @@ func (p *ofParser) ours(trimmed string, level int) bool {
 // stepPattern tells a look-up: its table, and what matched.
 var stepPattern = regexp.MustCompile(`^(\d{1,3})\. (.*)$`)
 
+// SkippedInPort is Open vSwitch's warning of an output to the port that the packet came
+// in by, which sends nothing.
+const SkippedInPort = "skipping output to input port"
+
 // warning keeps what was not done, here or in the underlay's bridge, once.
 func (p *ofParser) warning(trimmed string) {
 	text, done := strings.CutPrefix(trimmed, "-> ")
