@@ -186,7 +186,7 @@ func (c *Client) unsent(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s on bridge %s did not end in time: %w", what, c.cfg.Bridge, context.Cause(ctx))
 	}
-	return refuse("ovs-vswitchd", "is it running, with that bridge?", err, "bridge %s does not answer: %s", c.cfg.Bridge, err)
+	return refuse("ovs-vswitchd", "is it running, with that bridge?", err, "bridge %s does not answer", c.cfg.Bridge)
 }
 
 // applyByProcess makes the change in one bundle by a run of ovs-ofctl.
