@@ -46,7 +46,7 @@ another program: ovsnet capture web-1 -w - | tcpdump -n -r -`,
 			&cli.StringFlag{Name: "network", Usage: "look for ENDPOINT in this `NETWORK` only; with tunnel, show only its packets"},
 			&cli.UintFlag{Name: "vxlan-port", Usage: "UDP `PORT` of the tunnels; with --node that host's own is used", EnvVars: env("VXLAN_PORT"), Value: tunnel.DefaultUDPPort},
 			&cli.IntFlag{Name: "snap", Usage: "keep only the first `BYTES` of each packet", DefaultText: "all; with --node the headers"},
-			&cli.StringFlag{Name: "node", Usage: "have the agent of this `HOST` capture, through etcd"},
+			nodeFlag("have the agent of this `HOST` capture, through etcd"),
 			hereFlag(),
 		),
 		Action: runCapture,
@@ -92,7 +92,7 @@ func checkCapture(c *cli.Context) error {
 	case c.NArg() == 0:
 		return overlay.Refuse(overlay.Invalid, c.Command.HelpName, "name a container, or the word tunnel; see "+c.Command.HelpName+" --help", "it takes what is to be captured")
 	case c.IsSet("snap") && (c.Int("snap") < 1 || c.Int("snap") > mostSnap(c)):
-		return overlay.Refuse(overlay.Invalid, fmt.Sprintf("--snap %d", c.Int("snap")), fmt.Sprintf("use 1 to %d", mostSnap(c)), "it cannot be so much")
+		return overlay.Refuse(overlay.Invalid, fmt.Sprintf("--snap %d", c.Int("snap")), fmt.Sprintf("use 1 to %d", mostSnap(c)), "so much cannot be kept of a packet")
 	case port < 1 || port > 65535:
 		return overlay.Refuse(overlay.Invalid, fmt.Sprintf("--vxlan-port %d", port), "use the number that all hosts use, usually 4789", "no such port")
 	case c.IsSet("write") && c.String("write") == "":
@@ -111,13 +111,13 @@ func mostSnap(c *cli.Context) int {
 	return capture.MaxLength
 }
 
-// captureView reads the cluster's records. The tunnel can be captured without: then
-// networks are numbers and hosts addresses.
+// captureView reads the cluster's records. This host's tunnel can be captured without:
+// then networks are numbers and hosts addresses.
 func captureView(c *cli.Context, s *store.Store) (*overlay.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(c.Context, queryTimeout)
 	defer cancel()
 	view, err := listCluster(ctx, c, s)
-	if err != nil && c.Args().First() == tunnelWord && c.String("network") == "" && c.Context.Err() == nil {
+	if err != nil && c.Args().First() == tunnelWord && c.String("network") == "" && c.String("node") == "" && c.Context.Err() == nil {
 		_, _ = fmt.Fprintln(c.App.ErrWriter, "ovsnet: warning: networks and hosts are shown as numbers:", err)
 		return overlay.NewSnapshot(), nil
 	}
@@ -215,9 +215,9 @@ func tunnelOf(c *cli.Context, s *overlay.Snapshot) (vni uint32, what string, err
 	if name == "" {
 		return 0, "the tunnel", nil
 	}
-	n, known := s.NetworkNamed(name)
-	if !known {
-		return 0, "", overlay.Refuse(overlay.Missing, fmt.Sprintf("network %q", name), "see ovsnet network ls", "no such network")
+	n, err := inspect.FindNetwork(s, name)
+	if err != nil {
+		return 0, "", err
 	}
 	return n.VNI, "network " + n.Name + " in the tunnel", nil
 }

@@ -75,6 +75,7 @@ func TestCaptureRefuses(t *testing.T) {
 		"one --snap 0":              "use 1 to 262144",
 		"one --node h2 --snap 1501": "use 1 to 1500",
 		"one --count 0":             "that is nothing",
+		"one --node=":               "name a host",
 		"tunnel --vxlan-port 0":     "no such port",
 		"one --write=":              "name a file",
 		"one -o yaml":               "unknown format",

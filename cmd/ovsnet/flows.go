@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -74,21 +75,25 @@ func isTerminal(w io.Writer) bool {
 }
 
 // printStream prints a JSON array of what comes, as it comes, each on a line of its
-// own: to indent tens of thousands takes longer than all the rest.
+// own: to indent tens of thousands takes longer than all the rest. Where the list breaks
+// off, the array has what came before, and still ends.
 func printStream[T any](w io.Writer, list iter.Seq2[T, error]) error {
 	out := bufio.NewWriter(w)
 	var text bytes.Buffer
 	encode := json.NewEncoder(&text)
 	encode.SetEscapeHTML(false)
-	separator, end := "[\n", "[]\n"
+	const opening = "[\n"
+	separator, end := opening, "[]\n"
 	for value, err := range list {
 		if err == nil {
 			text.Reset()
 			err = encode.Encode(value)
 		}
 		if err != nil {
-			_ = out.Flush()
-			return err
+			if separator != opening {
+				_, _ = out.WriteString(end)
+			}
+			return errors.Join(err, out.Flush())
 		}
 		_, _ = fmt.Fprintf(out, "%s%s", separator, bytes.TrimRight(text.Bytes(), "\n"))
 		separator, end = ",\n", "\n]\n"

@@ -133,8 +133,12 @@ func inPortions(ctx context.Context, ask func(context.Context, inspect.Question)
 // openDump opens the file, or standard input, and says which.
 func openDump(c *cli.Context) (in *os.File, name string, err error) {
 	if path := c.String("file"); path != "" && path != "-" {
+		object, remedy := "--file "+path, "name a file with the output of ovs-ofctl dump-flows"
 		if in, err = os.Open(path); err != nil {
-			return nil, "", overlay.Refuse(overlay.Invalid, "--file "+path, "name a file with the output of ovs-ofctl dump-flows", "%v", err)
+			return nil, "", overlay.Refuse(overlay.Invalid, object, remedy, "%v", err)
+		}
+		if info, err := in.Stat(); err == nil && info.IsDir() {
+			return nil, "", errors.Join(overlay.Refuse(overlay.Invalid, object, remedy, "it is a directory"), in.Close())
 		}
 		return in, path, nil
 	}

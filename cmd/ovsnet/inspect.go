@@ -8,13 +8,24 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/ovsnet/ovsnet/agent"
+	"github.com/ovsnet/ovsnet/overlay"
 	"github.com/ovsnet/ovsnet/store"
 )
 
 // inspectFlags are how a command reaches the agent of this host, or another's.
 func inspectFlags() []cli.Flag {
-	return append(etcdFlags(), socketFlag(),
-		&cli.StringFlag{Name: "node", Usage: "ask the agent of this `HOST`, through etcd"})
+	return append(etcdFlags(), socketFlag(), nodeFlag("ask the agent of this `HOST`, through etcd"))
+}
+
+// nodeFlag names another host. A name that is empty, as that of a variable which is not
+// set, does not mean this one.
+func nodeFlag(usage string) cli.Flag {
+	return &cli.StringFlag{Name: "node", Usage: usage, Action: func(_ *cli.Context, host string) error {
+		if host == "" {
+			return overlay.Refuse(overlay.Invalid, "--node", "name a host, as in ovsnet node ls, or leave it out for this one", "it has no name")
+		}
+		return nil
+	}}
 }
 
 // remote asks another host's agent through etcd: it is an agent.Carrier.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"regexp"
 	"strings"
@@ -87,8 +86,13 @@ func printable(text string) string {
 	}, text)
 }
 
-// toPeople shows what write writes, made legible.
+// toPeople shows what write writes, made legible. Where that did not end well, what is
+// left of the last line is shown all the same.
 func toPeople(c *cli.Context, write func(io.Writer) error) error {
 	l := &legible{to: c.App.Writer}
-	return errors.Join(write(l), l.end())
+	err := write(l)
+	if unfinished := l.end(); err == nil {
+		err = unfinished
+	}
+	return err
 }

@@ -1,9 +1,33 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
+
+	"github.com/urfave/cli/v2"
 )
+
+// fullDisk takes nothing.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+// What cannot be written is said once.
+func TestToPeopleWhereNothingCanBeWritten(t *testing.T) {
+	for _, text := range []string{"line\n", "no end", "line\nno end"} {
+		app := &cli.App{Writer: fullDisk{}}
+		err := toPeople(cli.NewContext(app, nil, nil), func(w io.Writer) error {
+			_, err := fmt.Fprint(w, text)
+			return err
+		})
+		if err == nil || strings.Count(err.Error(), "no space left") != 1 {
+			t.Errorf("%q: error %v", text, err)
+		}
+	}
+}
 
 // What another host sent may not move the cursor, set the title or write over what
 // stands there; colours and letters of any language stay.

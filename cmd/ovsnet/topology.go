@@ -85,7 +85,10 @@ func showTopology(ctx context.Context, c *cli.Context, s *store.Store) error {
 	if err != nil {
 		return err
 	}
-	m := surveyor{c: c, store: s}.mapped(ctx, view)
+	m, silent := surveyor{c: c, store: s}.mapped(ctx, view)
+	if silent != nil {
+		_, _ = fmt.Fprintf(c.App.ErrWriter, "ovsnet: warning: nothing is measured: %v\n", silent)
+	}
 	switch format := c.String("output"); format {
 	case "json":
 		return printJSON(c.App.Writer, m)
@@ -106,28 +109,34 @@ type surveyor struct {
 	store *store.Store
 }
 
-// mapped makes the Map of what etcd says and the hosts answer.
-func (s surveyor) mapped(ctx context.Context, view store.View) topology.Map {
+// mapped makes the Map of what etcd says and the hosts answer; silent is why the only
+// one that is asked did not.
+func (s surveyor) mapped(ctx context.Context, view store.View) (m topology.Map, silent error) {
 	alive := map[string]bool{}
 	for name := range view.Alive {
 		alive[name] = true
 	}
-	return topology.New(topology.Facts{Snapshot: view.Snapshot, Alive: alive, Answers: s.reports(ctx, view), At: time.Now()})
+	answers, silent := s.reports(ctx, view)
+	return topology.New(topology.Facts{Snapshot: view.Snapshot, Alive: alive, Answers: answers, At: time.Now()}), silent
 }
 
-// reports asks the hosts that are to measure, several at once.
-func (s surveyor) reports(ctx context.Context, view store.View) map[string]topology.Answer {
+// reports asks the hosts that are to measure, several at once; silent is why there is
+// none.
+func (s surveyor) reports(ctx context.Context, view store.View) (byName map[string]topology.Answer, silent error) {
 	local := agent.NewClient(s.c.String("socket")).Inspector
-	here := hostOf(ctx, local)
+	here, silent := hostOf(ctx, local)
 	var names []string
 	for n := range view.Snapshot.Nodes() {
 		names = append(names, n.Name)
 	}
 	who := s.c.String("measure")
 	if who == "none" {
-		return nil
+		return nil, nil
 	}
 	if who == "here" || who == "auto" && len(names) > measuredByAll {
+		if silent != nil {
+			return nil, silent
+		}
 		names = []string{here}
 	}
 	answers := make([]topology.Answer, len(names))
@@ -146,20 +155,17 @@ func (s surveyor) reports(ctx context.Context, view store.View) map[string]topol
 		})
 	}
 	_ = group.Wait() // no answer is an answer too
-	byName := map[string]topology.Answer{}
+	byName = map[string]topology.Answer{}
 	for i, name := range names {
 		byName[name] = answers[i]
 	}
-	return byName
+	return byName, nil
 }
 
-// hostOf is the name of the host whose agent is asked; empty where it is away.
-func hostOf(ctx context.Context, i agent.Inspector) string {
+// hostOf is the name of the host whose agent is asked.
+func hostOf(ctx context.Context, i agent.Inspector) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout/3)
 	defer cancel()
 	status, err := i.Status(ctx)
-	if err != nil {
-		return ""
-	}
-	return status.Node
+	return status.Node, err
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -52,9 +53,9 @@ func serveUI(c *cli.Context) error {
 		return err
 	}
 	defer func() { _ = s.Close() }()
-	listener, err := new(net.ListenConfig).Listen(c.Context, "tcp", c.String("listen"))
+	listener, err := listenFor(c.Context, c.String("listen"))
 	if err != nil {
-		return fmt.Errorf("listen for browsers: %w", err)
+		return err
 	}
 	address := listener.Addr().(*net.TCPAddr)
 	gate := ui.Gate{Loopback: address.IP.IsLoopback(), Names: c.StringSlice("name"), Token: token}
@@ -70,7 +71,7 @@ func serveUI(c *cli.Context) error {
 		_, _ = fmt.Fprintln(c.App.ErrWriter, "ovsnet: warning: plain HTTP beyond this host: whoever sees its packets sees the token and the page")
 	}
 	log := slog.New(slog.NewTextHandler(c.App.ErrWriter, nil))
-	here := hostOf(c.Context, agent.NewClient(c.String("socket")).Inspector)
+	here, _ := hostOf(c.Context, agent.NewClient(c.String("socket")).Inspector) // the page does without
 	server := ui.Serve(ui.Handler(cluster{surveyor{c: c, store: s}}, here, gate, log), log)
 	stop := context.AfterFunc(c.Context, func() { _ = server.Close() })
 	defer stop()
@@ -78,6 +79,21 @@ func serveUI(c *cli.Context) error {
 		return fmt.Errorf("serve browsers: %w", err)
 	}
 	return nil
+}
+
+// listenFor listens for browsers. On all addresses of IPv4 is not on those of IPv6.
+func listenFor(ctx context.Context, address string) (net.Listener, error) {
+	network := "tcp"
+	if at, err := netip.ParseAddrPort(address); err == nil && at.Addr().Is4() {
+		network = "tcp4"
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, network, address)
+	if err != nil {
+		refusal := overlay.Refuse(overlay.Invalid, "--listen "+address, "name an address of this host and a free port, as in 127.0.0.1:8480", "nobody can listen there")
+		refusal.Err = err
+		return nil, refusal
+	}
+	return listener, nil
 }
 
 // leastToken is the shortest token that is taken from a file, in characters.
@@ -125,7 +141,8 @@ func (u cluster) Map(ctx context.Context) (topology.Map, error) {
 	if err != nil {
 		return topology.Map{}, err
 	}
-	return u.mapped(ctx, view), nil
+	m, _ := u.mapped(ctx, view) // it says itself what is not measured
+	return m, nil
 }
 
 // Traffic makes cluster a ui.Cluster.
