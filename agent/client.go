@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -88,10 +89,7 @@ func (s *socket) request(ctx context.Context, method, path string, body []byte) 
 	}
 	reply, err := s.http.Do(request)
 	if err != nil {
-		refusal := overlay.Refuse(overlay.Unavailable, "agent at "+s.path,
-			"is it running on this host? (systemctl status ovsnet)", "does not answer")
-		refusal.Err = err
-		return nil, refusal
+		return nil, s.unanswered(err)
 	}
 	if reply.StatusCode == http.StatusOK {
 		return reply.Body, nil
@@ -108,4 +106,15 @@ func (s *socket) request(ctx context.Context, method, path string, body []byte) 
 		return nil, fmt.Errorf("agent at %s: %w", s.path, f.Err())
 	}
 	return nil, f.Err()
+}
+
+// unanswered says why the agent could not be asked.
+func (s *socket) unanswered(err error) error {
+	cause, remedy := "does not answer", "is it running on this host? (systemctl status ovsnet)"
+	if errors.Is(err, fs.ErrPermission) {
+		cause, remedy = "may not be asked by this user", "run this as root"
+	}
+	refusal := overlay.Refuse(overlay.Unavailable, "agent at "+s.path, remedy, "%s", cause)
+	refusal.Err = err
+	return refusal
 }

@@ -8,12 +8,14 @@ import (
 	"iter"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/ovsnet/ovsnet/flows/inspect"
 	"github.com/ovsnet/ovsnet/overlay"
@@ -181,4 +183,18 @@ func TestUnknownInquiries(t *testing.T) {
 
 func (d *told) Follow(_ context.Context, q Follow) (Page, error) {
 	return Page{Gone: q.Begin == nil, Lost: q.After}, d.err
+}
+
+// Who may not ask the agent is not told to look whether it runs.
+func TestWhoMayNotAsk(t *testing.T) {
+	s := &socket{path: "/run/ovsnet/ovsnet.sock"}
+	for err, says := range map[error]string{
+		unix.EACCES:       "may not be asked by this user: connect: permission denied; run this as root",
+		unix.ECONNREFUSED: "does not answer: connect: connection refused; is it running",
+	} {
+		got := s.unanswered(os.NewSyscallError("connect", err))
+		if !overlay.IsKind(got, overlay.Unavailable) || !strings.Contains(got.Error(), says) {
+			t.Errorf("%v, want it to say %q", got, says)
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"net/url"
@@ -239,6 +240,9 @@ func clientTLS(cfg Config) (*tls.Config, error) {
 }
 
 func unusable(object string, err error) error {
-	return &overlay.Refusal{Kind: overlay.Invalid, Object: object, Cause: "cannot be used",
-		Remedy: "make the files with ovsnet certs, or name others", Err: err}
+	remedy := "make the files with ovsnet certs, or name others"
+	if errors.Is(err, fs.ErrPermission) {
+		remedy = "run this as root"
+	}
+	return &overlay.Refusal{Kind: overlay.Invalid, Object: object, Cause: "cannot be used", Remedy: remedy, Err: err}
 }

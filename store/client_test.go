@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,6 +42,15 @@ func TestOpenRefuses(t *testing.T) {
 		_, err := Open(test.cfg)
 		if !overlay.IsKind(err, overlay.Invalid) || !strings.Contains(err.Error(), test.refusal) {
 			t.Errorf("%s: %v, want a refusal with %q", name, err, test.refusal)
+		}
+	}
+}
+
+// Files that may not be read are not to be made anew.
+func TestFilesOfAnother(t *testing.T) {
+	for err, says := range map[error]string{fs.ErrPermission: "run this as root", fs.ErrNotExist: "make the files"} {
+		if got := unusable("--etcd-key host.key", &fs.PathError{Op: "open", Path: "host.key", Err: err}); !strings.Contains(got.Error(), says) {
+			t.Errorf("%v, want it to say %q", got, says)
 		}
 	}
 }
