@@ -17,26 +17,84 @@ import (
 // defaultRunDir is where Debian's Open vSwitch has its sockets.
 const defaultRunDir = "/var/run/openvswitch"
 
-// send makes the change in one bundle over a connection of its own to the
-// bridge's management socket. An *openflow.Refusal, or ErrUnknown, says that
-// nothing was changed.
+// send makes the change in one bundle over the bridge's management socket. An
+// *openflow.Refusal, or ErrUnknown, says that nothing was changed.
+//
+// The connection is kept for the next bundle, unless this one failed: its end takes
+// along what the switch has of the bundle.
 func (c *Client) send(ctx context.Context, change flows.Delta) error {
-	conn, hangUp, err := c.connect(ctx)
+	s, err := c.session(ctx)
 	if err != nil {
 		return err
 	}
-	defer hangUp()
-	replies := listen(conn)
-	if err := write(conn, change); err != nil {
+	live := expire(ctx, s.conn)
+	err = s.bundle(change)
+	if !live() || err != nil {
+		_ = s.conn.Close()
 		return err
 	}
-	if err := replies.await(func(r openflow.Reply) bool { return r.Closed }); err != nil {
+	c.keep(s)
+	return nil
+}
+
+// session is a connection for one bundle after the other.
+type session struct {
+	conn    net.Conn
+	out     *bufio.Writer
+	answers *answers
+	// greeted says that the switch has had the greeting.
+	greeted bool
+	// idle ends the session when no bundle comes for keptFor.
+	idle *time.Timer
+}
+
+// keptFor is less than the minute after which ovs-vswitchd asks whether somebody is
+// there.
+const keptFor = 10 * time.Second
+
+// session returns the one that was kept, or a new one.
+func (c *Client) session(ctx context.Context) (*session, error) {
+	if s := c.kept.Swap(nil); s != nil {
+		s.idle.Stop()
+		if !s.answers.over() {
+			return s, nil
+		}
+		_ = s.conn.Close()
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.socket())
+	if err != nil {
+		return nil, err
+	}
+	return &session{conn: conn, out: bufio.NewWriterSize(conn, 1<<14), answers: listen(conn)}, nil
+}
+
+// keep keeps the session for the next bundle.
+func (c *Client) keep(s *session) {
+	s.idle = time.AfterFunc(keptFor, func() { c.end(s) })
+	if other := c.kept.Swap(s); other != nil { // of a call beside this one
+		_ = other.conn.Close()
+	}
+}
+
+// end ends the session unless a bundle has it.
+func (c *Client) end(s *session) {
+	if c.kept.CompareAndSwap(s, nil) {
+		_ = s.conn.Close()
+	}
+}
+
+// bundle makes the change in one bundle.
+func (s *session) bundle(change flows.Delta) error {
+	if err := s.write(change); err != nil {
 		return err
 	}
-	if _, err := conn.Write(openflow.AppendCommit(nil)); err != nil {
+	if err := s.answers.await(func(r openflow.Reply) bool { return r.Closed }); err != nil {
+		return err
+	}
+	if _, err := s.conn.Write(openflow.AppendCommit(nil)); err != nil {
 		return fmt.Errorf("commit the bundle: %w", err)
 	}
-	return replies.await(func(r openflow.Reply) bool { return r.Committed })
+	return s.answers.await(func(r openflow.Reply) bool { return r.Committed })
 }
 
 // connect opens a connection to the bridge's management socket, on which nothing is
@@ -45,12 +103,18 @@ func (c *Client) connect(ctx context.Context) (conn net.Conn, hangUp func(), err
 	if conn, err = (&net.Dialer{}).DialContext(ctx, "unix", c.socket()); err != nil {
 		return nil, nil, err
 	}
-	// A past deadline ends what is waited for when ctx does.
-	forget := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	live := expire(ctx, conn)
 	return conn, func() {
-		forget()
+		live()
 		_ = conn.Close()
 	}, nil
+}
+
+// expire has all that the connection waits for end when ctx does, by a deadline in
+// the past. The function that comes back ends that, and reports whether it is still
+// good.
+func expire(ctx context.Context, conn net.Conn) (live func() bool) {
+	return context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 }
 
 // socket is the bridge's management socket, as ovs-ofctl(8) finds it.
@@ -68,18 +132,21 @@ func (c *Client) socket() string {
 // write sends the change as an open bundle that is complete, deletes first, and
 // numbered as Delta.Nth has them. The switch looks at each flow as it comes, and
 // does nothing yet.
-func write(conn net.Conn, change flows.Delta) error {
+func (s *session) write(change flows.Delta) error {
 	if len(change.Evict) > 0 {
 		return fmt.Errorf("deletes by cookie: %w", openflow.ErrUnknown)
 	}
-	out := bufio.NewWriterSize(conn, 1<<14)
 	var message []byte
 	put := func(next []byte, unknown error) error {
 		message = next
-		_, err := out.Write(next)
+		_, err := s.out.Write(next)
 		return errors.Join(unknown, err)
 	}
-	if err := put(openflow.AppendOpen(openflow.AppendHello(message)), nil); err != nil {
+	if !s.greeted {
+		s.greeted = true
+		message = openflow.AppendHello(message)
+	}
+	if err := put(openflow.AppendOpen(message), nil); err != nil {
 		return err
 	}
 	n := uint32(0)
@@ -95,7 +162,7 @@ func write(conn net.Conn, change flows.Delta) error {
 			return err
 		}
 	}
-	return errors.Join(put(openflow.AppendClose(message[:0]), nil), out.Flush())
+	return errors.Join(put(openflow.AppendClose(message[:0]), nil), s.out.Flush())
 }
 
 // answers are what a connection brings.
@@ -131,6 +198,16 @@ func listen(conn net.Conn) *answers {
 		}
 	}()
 	return a
+}
+
+// over reports whether the connection ended, or brought what nobody asked for.
+func (a *answers) over() bool {
+	select {
+	case <-a.replies:
+		return true
+	default:
+		return false
+	}
 }
 
 // await waits for one answer. Whatever was refused ends it.

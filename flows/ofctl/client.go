@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ovsnet/ovsnet/flows"
@@ -34,7 +35,11 @@ type Config struct {
 
 // Client changes and reads the flows of one bridge. Its methods may be called from any
 // goroutine.
-type Client struct{ cfg Config }
+type Client struct {
+	cfg Config
+	// kept is the connection for the next bundle, or nil.
+	kept atomic.Pointer[session]
+}
 
 // New returns a Client; nothing is run until it is asked.
 func New(cfg Config) *Client {
@@ -149,8 +154,8 @@ func (c *Client) dumpByProcess(ctx context.Context, condition ...string) ([]flow
 // Apply makes the change in one bundle: all of it, or none and an error that
 // names the flow that OVS refused.
 //
-// It talks to the bridge itself. What it cannot write, or OVS does not take from
-// it, ovs-ofctl tries in its turn: it knows all of OpenFlow, and the words for
+// It talks to the bridge itself, over a connection that it keeps for the next
+// change. What it cannot write, or OVS does not take from it, ovs-ofctl tries in its turn: it knows all of OpenFlow, and the words for
 // what is wrong.
 func (c *Client) Apply(ctx context.Context, change flows.Delta) error {
 	if change.Empty() {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/ovsnet/ovsnet/flows"
 	"github.com/ovsnet/ovsnet/flows/ofctl"
 	"github.com/ovsnet/ovsnet/overlay"
@@ -257,6 +259,39 @@ func TestAway(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Bundles share a connection for as long as it is good.
+func TestBundlesOutliveTheirConnection(t *testing.T) {
+	s := newSwitch(t)
+	desired := s.apply(world())
+	again := flows.Delta{Add: desired[:1]}
+	t.Run("a call that did not end", func(t *testing.T) {
+		s.freeze()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if err := s.client.Apply(ctx, again); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+		s.thaw()
+		s.do(again)
+	})
+	t.Run("several at once", func(t *testing.T) {
+		var group errgroup.Group
+		for range 20 {
+			group.Go(func() error { return s.client.Apply(call(t), again) })
+		}
+		if err := group.Wait(); err != nil {
+			t.Error(err)
+		}
+		s.do(again)
+	})
+	t.Run("another ovs-vswitchd", func(t *testing.T) {
+		s.vswitchd.end()
+		s.startVswitchd()
+		s.eventually("the bridge", func() bool { _, err := s.client.Dump(call(t)); return err == nil })
+		s.apply(world())
+	})
 }
 
 // A call ends with its context also while ovs-vswitchd does not answer.

@@ -13,10 +13,20 @@ import (
 	"github.com/ovsnet/ovsnet/flows"
 )
 
-// freeze stops ovs-vswitchd until the test ends.
+// freeze stops ovs-vswitchd until thaw or the end of the test.
 func (s *realSwitch) freeze() {
 	s.t.Helper()
-	if err := s.vswitchd.process.Signal(syscall.SIGSTOP); err != nil {
+	s.signal(syscall.SIGSTOP)
+}
+
+func (s *realSwitch) thaw() {
+	s.t.Helper()
+	s.signal(syscall.SIGCONT)
+}
+
+func (s *realSwitch) signal(sig os.Signal) {
+	s.t.Helper()
+	if err := s.vswitchd.process.Signal(sig); err != nil {
 		s.t.Fatal(err)
 	}
 }
