@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -78,7 +79,8 @@ func ParseLine(text string) (Installed, error) {
 // a flow nevertheless: all but the actions, or the match only as it is written.
 func parseLine(text string, from int) (Installed, *SyntaxError) {
 	text = strings.TrimRight(text, " \t\r\n")
-	p := parser{text: text, at: from, flow: Installed{Flow: Flow{Key: Key{Priority: defaultPriority}}}}
+	p := parser{text: text, at: from, flow: Installed{Flow: Flow{Key: Key{Priority: defaultPriority}}},
+		seen: make([]string, 0, 16), conditions: make([]FieldMatch, 0, 8), steps: make([]Action, 0, 8)}
 	err := p.line()
 	if err == nil {
 		return p.flow, nil
@@ -87,7 +89,7 @@ func parseLine(text string, from int) (Installed, *SyntaxError) {
 	if !p.matched {
 		p.flow.Priority, p.flow.Raw = rawCondition(text)
 	}
-	if p.garbled || !p.seen["cookie"] || !p.matched && p.flow.Raw == "" {
+	if p.garbled || !slices.Contains(p.seen, "cookie") || !p.matched && p.flow.Raw == "" {
 		return Installed{}, p.flow.Unread
 	}
 	return p.flow, p.flow.Unread
@@ -119,7 +121,8 @@ type parser struct {
 	text string
 	at   int
 	flow Installed
-	seen map[string]bool
+	// seen are the words so far, which are few.
+	seen []string
 	// matched says that the match has been read, garbled that not even what
 	// every flow has can be.
 	matched, garbled bool
@@ -163,13 +166,10 @@ func (p *parser) line() error {
 // head reads one word before the actions: a property, a protocol or a field.
 func (p *parser) head(word string) error {
 	name, value, valued := strings.Cut(word, "=")
-	if p.seen[name] {
+	if slices.Contains(p.seen, name) {
 		return fmt.Errorf("%s is there twice", name)
 	}
-	if p.seen == nil {
-		p.seen = make(map[string]bool, 16)
-	}
-	p.seen[name] = true
+	p.seen = append(p.seen, name)
 	if valued {
 		if known, err := p.property(name, value); known || err != nil {
 			p.garbled = err != nil
