@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ovsnet/ovsnet/tests/bench/figures"
@@ -43,11 +44,15 @@ func (l *laboratory) changes(ctx context.Context, rate, count int) (figures.Chan
 	ctx, cancel := context.WithTimeout(ctx, changesPatience)
 	defer cancel()
 	subjects, macs := l.fresh(count)
+	writes, err := l.prepare(subjects)
+	if err != nil {
+		return figures.Changes{}, err
+	}
 	before, err := l.usage()
 	if err != nil {
 		return figures.Changes{}, err
 	}
-	began, err := l.bring(ctx, rate, subjects, macs)
+	began, err := l.bring(ctx, rate, writes, macs)
 	if err != nil {
 		return figures.Changes{}, err
 	}
@@ -77,13 +82,25 @@ func (l *laboratory) changes(ctx context.Context, rate, count int) (figures.Chan
 	return result, err
 }
 
-// bring writes the endpoints, each in a transaction of its own, and tells when each write began.
-func (l *laboratory) bring(ctx context.Context, rate int, subjects []subject, macs []string) ([]time.Time, error) {
-	began := make([]time.Time, len(subjects))
+// prepare makes each endpoint's transaction, which real agents make on hosts of their own.
+func (l *laboratory) prepare(subjects []subject) ([][]clientv3.Op, error) {
+	writes := make([][]clientv3.Op, len(subjects))
+	for i := range subjects {
+		var err error
+		if writes[i], err = l.fleet.ops(subjects[i:i+1], true); err != nil {
+			return nil, err
+		}
+	}
+	return writes, nil
+}
+
+// bring carries out the transactions, and tells when each began.
+func (l *laboratory) bring(ctx context.Context, rate int, writes [][]clientv3.Op, macs []string) ([]time.Time, error) {
+	began := make([]time.Time, len(writes))
 	if rate == 0 {
-		for i := range subjects {
+		for i, write := range writes {
 			began[i] = time.Now()
-			if err := l.fleet.write(ctx, subjects[i:i+1], true); err != nil {
+			if err := l.fleet.commit(ctx, write); err != nil {
 				return nil, err
 			}
 			if _, err := l.monitor.await(ctx, macs[i:i+1], true); err != nil {
@@ -96,17 +113,17 @@ func (l *laboratory) bring(ctx context.Context, rate int, subjects []subject, ma
 	pace := time.NewTicker(time.Second / time.Duration(rate))
 	defer pace.Stop()
 	start := time.Now()
-	for next := 0; next < len(subjects); {
+	for next := 0; next < len(writes); {
 		select {
 		case <-ctx.Done():
 			return nil, group.Wait()
 		case <-pace.C:
 		}
 		// A ticker drops what its reader is late for; the writes that are due by now make up for it.
-		due := min(int(time.Since(start).Seconds()*float64(rate))+1, len(subjects))
+		due := min(int(time.Since(start).Seconds()*float64(rate))+1, len(writes))
 		for i := next; i < due; i++ {
 			began[i] = time.Now()
-			group.Go(func() error { return l.fleet.write(ctx, subjects[i:i+1], true) })
+			group.Go(func() error { return l.fleet.commit(ctx, writes[i]) })
 		}
 		next = due
 	}

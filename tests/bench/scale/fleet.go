@@ -96,12 +96,21 @@ func (f *fleet) subjects(network, first, last int) []subject {
 
 // write makes endpoints, or removes them, in one transaction.
 func (f *fleet) write(ctx context.Context, subjects []subject, there bool) error {
+	ops, err := f.ops(subjects, there)
+	if err != nil {
+		return err
+	}
+	return f.commit(ctx, ops)
+}
+
+// ops are what the transaction that makes endpoints, or removes them, consists of.
+func (f *fleet) ops(subjects []subject, there bool) ([]clientv3.Op, error) {
 	var ops []clientv3.Op
 	for _, s := range subjects {
 		n := f.networks[s.network]
 		all, err := keys(s.endpoint(n.ID, f.made), n.Name)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, key := range slices.Sorted(maps.Keys(all)) {
 			if there {
@@ -111,8 +120,12 @@ func (f *fleet) write(ctx context.Context, subjects []subject, there bool) error
 			}
 		}
 	}
+	return ops, nil
+}
+
+func (f *fleet) commit(ctx context.Context, ops []clientv3.Op) error {
 	if _, err := f.raw.Txn(ctx).Then(ops...).Commit(); err != nil {
-		return fmt.Errorf("write %d endpoints: %w", len(subjects), err)
+		return fmt.Errorf("write to etcd: %w", err)
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -56,7 +55,6 @@ func (m *monitor) stop() {
 // read takes events until the command ends. ready closes with the answer that says that OVS is watching.
 func (m *monitor) read(out io.Reader, ready chan<- struct{}) {
 	first := sync.OnceFunc(func() { close(ready) })
-	event := regexp.MustCompile(`event=(ADDED|DELETED) .*dl_dst=(02:42:[0-9a-f:]+)`)
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -64,20 +62,34 @@ func (m *monitor) read(out io.Reader, ready chan<- struct{}) {
 		if strings.Contains(lines.Text(), "FLOW_MONITOR reply") {
 			first()
 		}
-		found := event.FindStringSubmatch(lines.Text())
-		if found == nil {
+		event, mac := unicast(lines.Text())
+		if mac == "" {
 			continue
 		}
 		m.mu.Lock()
-		if found[1] == "ADDED" {
-			m.added[found[2]] = time.Now()
-		} else {
-			m.gone[found[2]] = time.Now()
+		switch event {
+		case "ADDED":
+			m.added[mac] = time.Now()
+		case "DELETED":
+			m.gone[mac] = time.Now()
 		}
 		close(m.changed)
 		m.changed = make(chan struct{})
 		m.mu.Unlock()
 	}
+}
+
+// unicast reads what happened to a flow towards an endpoint, and the endpoint's MAC; that is empty for other lines.
+func unicast(line string) (event, mac string) {
+	event, match, _ := strings.Cut(strings.TrimPrefix(line, " event="), " ")
+	_, mac, _ = strings.Cut(match, "dl_dst=02:42:")
+	if end := strings.IndexAny(mac, " ,/"); end >= 0 {
+		mac = mac[:end]
+	}
+	if mac == "" {
+		return "", ""
+	}
+	return event, "02:42:" + mac
 }
 
 // await waits until the flow of every MAC came (or went), and gives the times.
@@ -92,16 +104,15 @@ func (m *monitor) await(ctx context.Context, macs []string, there bool) (map[str
 		for len(missing) > 0 && !times[missing[0]].IsZero() {
 			missing = missing[1:]
 		}
-		found := make(map[string]time.Time, len(macs))
 		if len(missing) == 0 {
+			found := make(map[string]time.Time, len(macs))
 			for _, mac := range macs {
 				found[mac] = times[mac]
 			}
-		}
-		m.mu.Unlock()
-		if len(missing) == 0 {
+			m.mu.Unlock()
 			return found, nil
 		}
+		m.mu.Unlock()
 		select {
 		case <-changed:
 		case <-ctx.Done():
