@@ -3,7 +3,6 @@ package docker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -125,21 +124,13 @@ func (p *Plugin) deleteRecord(ctx context.Context, request network.DeleteEndpoin
 	return p.away(ctx, "etcd", p.Endpoints.DeleteEndpoint(ctx, p.Node, joined.ID, request.EndpointID))
 }
 
-// endpointInfo tells what this driver knows of an endpoint.
-func (p *Plugin) endpointInfo(ctx context.Context, request network.InfoRequest) (network.InfoResponse, error) {
-	if err := requireEndpoint(request.NetworkID, request.EndpointID); err != nil {
-		return network.InfoResponse{}, err
-	}
-	joined, endpoint, err := p.endpoint(ctx, request.NetworkID, request.EndpointID)
-	if err != nil {
-		return network.InfoResponse{}, err
-	}
+// endpointInfo tells where an endpoint is plugged in. Docker asks twice while it
+// starts a container, waits for the answer, and takes from it only published
+// ports, which are not this driver's: so nothing is looked up.
+func (p *Plugin) endpointInfo(_ context.Context, request network.InfoRequest) (network.InfoResponse, error) {
 	return network.InfoResponse{Value: map[string]string{
-		labelMAC:      endpoint.MAC.String(),
-		OptionNetwork: joined.Name,
-		OptionVNI:     fmt.Sprint(joined.VNI),
-		"ovsnet.port": endpoint.PortName(),
-	}}, nil
+		"ovsnet.port": overlay.Endpoint{ID: request.EndpointID}.PortName(),
+	}}, requireEndpoint(request.NetworkID, request.EndpointID)
 }
 
 // endpoint returns an endpoint of this host with its network.

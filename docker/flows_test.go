@@ -194,6 +194,16 @@ func TestCreateEndpointPrepares(t *testing.T) {
 	}
 }
 
+// TestEndpointInfoAsksNobody has etcd hang: Docker asks while a container waits for it.
+func TestEndpointInfoAsksNobody(t *testing.T) {
+	r := newRig()
+	r.store.hang = true
+	if answer := r.must(t, "NetworkDriver.EndpointOperInfo", theEndpoint); !strings.Contains(answer, portOf("e1")) {
+		t.Errorf("%s does not name the port", answer)
+	}
+	r.refused(t, "NetworkDriver.EndpointOperInfo", `{"NetworkID":"n1"}`, "EndpointID")
+}
+
 func TestJoinRefusals(t *testing.T) {
 	r := joinReady(t)
 	before, _ := r.links.List(t.Context())

@@ -27,7 +27,6 @@ const (
 	labelIPv4     = "com.docker.network.enable_ipv4"
 	labelIPv6     = "com.docker.network.enable_ipv6"
 	labelGateway  = "com.docker.network.gateway"
-	labelMAC      = "com.docker.network.endpoint.macaddress"
 )
 
 // ownPrefix begins the names of the options that only this driver has.

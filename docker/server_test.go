@@ -50,7 +50,7 @@ func TestAnswersWithNothingElseUp(t *testing.T) {
 func TestDeadlines(t *testing.T) {
 	calls := map[string]string{
 		"NetworkDriver.CreateNetwork": createNet, "NetworkDriver.DeleteNetwork": theEndpoint,
-		"NetworkDriver.CreateEndpoint": createEnd, "NetworkDriver.EndpointOperInfo": theEndpoint,
+		"NetworkDriver.CreateEndpoint": createEnd,
 		"NetworkDriver.DeleteEndpoint": theEndpoint, "NetworkDriver.Join": theEndpoint,
 		"IpamDriver.RequestPool": `{}`, "IpamDriver.ReleasePool": `{"PoolID":"default|10.40.0.0/24"}`,
 		"IpamDriver.RequestAddress": `{"PoolID":"default|10.40.0.0/24"}`,
