@@ -184,21 +184,24 @@ func (l *Loop) HostID(ctx context.Context) (string, error) {
 	}
 }
 
-// WaitEndpoint wakes the loop and waits until this host's flows for at least
-// that revision of the endpoint are installed with its port up. It returns the
-// endpoint's own error, the tunnel's, or, when ctx ends, what is missing.
+// WaitEndpoint returns once this host's flows for at least that revision of the
+// endpoint are installed with its port up, and wakes the loop unless they are. It
+// returns the endpoint's own error, the tunnel's, or, when ctx ends, what is
+// missing.
 func (l *Loop) WaitEndpoint(ctx context.Context, endpoint overlay.Endpoint) error {
 	// The loop may have stopped following the network just before the endpoint
 	// was written; this is cheap where it has not.
 	if err := l.Follow(ctx, endpoint.Network); err != nil {
 		return err
 	}
-	l.board.wake()
-	for {
+	for woken := false; ; woken = true {
 		state, changed := l.board.look()
 		missing, err := state.missing(endpoint)
 		if err != nil || missing == "" {
 			return err
+		}
+		if !woken {
+			l.board.wake()
 		}
 		select {
 		case <-changed:

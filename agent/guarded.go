@@ -16,7 +16,7 @@ import (
 // guarded is how the packet filter stands, as far as the loop asked for it.
 type guarded struct {
 	// links and vteps are what it was asked to fit last, and err is why it does not.
-	links []string
+	links map[string]Link
 	vteps []netip.Addr
 	err   error
 	// again is when what failed is due once more.
@@ -28,18 +28,25 @@ type guarded struct {
 func newGuarded() guarded { return guarded{retry: persistent(time.Second, 30*time.Second)} }
 
 // reachGuard makes the packet filter fit the links that are there, whoever they
-// are for, and the hosts that are known. It needs neither Open vSwitch nor etcd,
-// and its failure fails no round: containers that run go on, and none can join.
-func (l *Loop) reachGuard(ctx context.Context, links map[string]Link) {
+// are for, and the hosts that are known. Where they are those of the last time it
+// looks only if it is to compare, since what others do to the filter wakes nobody.
+// It needs neither Open vSwitch nor etcd, and its failure fails no round:
+// containers that run go on, and none can join.
+func (l *Loop) reachGuard(ctx context.Context, links map[string]Link, compare bool) {
 	g, now := &l.guarded, time.Now()
-	names, vteps := slices.Sorted(maps.Keys(links)), vtepsOf(l.view.Snapshot)
-	same := slices.Equal(names, g.links) && slices.Equal(vteps, g.vteps) && (vteps == nil) == (g.vteps == nil)
+	vteps := vtepsOf(l.view.Snapshot)
+	// The rules for a link go with it, so one that was made anew under its name is another.
+	alike := func(a, b Link) bool { return a.Index == b.Index }
+	same := maps.EqualFunc(links, g.links, alike) && slices.Equal(vteps, g.vteps) && (vteps == nil) == (g.vteps == nil)
 	if g.err != nil && same && now.Before(g.again) {
 		l.due(g.again)
 		return
 	}
-	g.links, g.vteps = names, vteps
-	dropped, err := l.parts.Guard.Ensure(ctx, names, vteps)
+	if g.err == nil && same && !compare {
+		return
+	}
+	g.links, g.vteps = links, vteps
+	dropped, err := l.parts.Guard.Ensure(ctx, slices.Sorted(maps.Keys(links)), vteps)
 	if err != nil {
 		g.err, g.again = fmt.Errorf("packet filter: %w", err), now.Add(g.retry.NextBackOff())
 		l.due(g.again)

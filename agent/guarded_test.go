@@ -113,6 +113,41 @@ func TestFailedGuardWaits(t *testing.T) {
 	turn(3)
 }
 
+// A round looks at the filter only where links or hosts are others than before, or where it is to compare.
+func TestGuardIsAskedWhereSomethingIsNew(t *testing.T) {
+	h := newFakeHost()
+	l := NewLoop(config(), h.parts())
+	edit := begin()
+	l.offered = View{Snapshot: edit.Snapshot(), Connected: true, Cluster: "here"}
+	const name = "ovsn0000000000a"
+	for _, turn := range []struct {
+		why  string
+		prep func()
+		want int
+	}{
+		{"the start", func() {}, 1},
+		{"a look at ports alone", func() { l.todo.ports = true }, 0},
+		{"a link that came", func() { h.links[name] = Link{Name: name, Index: 7}; l.todo.ports = true }, 1},
+		{"the same links", func() { l.todo.ports = true }, 0},
+		{"a link made anew", func() { h.links[name] = Link{Name: name, Index: 8}; l.todo.ports = true }, 1},
+		{"a link that went", func() { delete(h.links, name); l.todo.ports = true }, 1},
+		{"the timer", func() { l.todo.ports, l.todo.audit = true, true }, 1},
+		{"a full comparison", func() { l.todo.full = true }, 1},
+		{"a host that came", func() {
+			edit.SetNode(overlay.Node{Name: "h3", VTEPs: []netip.Addr{netip.MustParseAddr("192.0.2.3")}})
+			l.offered.Snapshot = edit.Snapshot()
+		}, 1},
+	} {
+		turn.prep()
+		h.asked = nil
+		l.accept(h.standing)
+		l.reconcile(t.Context())
+		if got := len(slices.DeleteFunc(h.asked, func(what string) bool { return what != "guard" })); got != turn.want {
+			t.Errorf("%s: asked %d times, want %d", turn.why, got, turn.want)
+		}
+	}
+}
+
 func TestDropsAreToldWhileTheyRise(t *testing.T) {
 	var d Drops
 	start := time.Unix(1000, 0)

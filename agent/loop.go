@@ -230,7 +230,7 @@ func (l *Loop) round(ctx context.Context, r *round) error {
 			return fmt.Errorf("list links: %w", err)
 		}
 		l.recheck = time.Time{}
-		l.reachGuard(ctx, links)
+		l.reachGuard(ctx, links, r.scope.full || r.scope.audit)
 		host, err := l.parts.Switch.EnsureHost(ctx, l.view.Snapshot != nil)
 		if err != nil {
 			return fmt.Errorf("bridge and tunnel: %w", err)

@@ -98,6 +98,25 @@ func (s *scene) showFrom(cluster string, lost error) {
 	s.host.views <- View{Snapshot: s.edit.Snapshot(), Connected: true, Cluster: cluster, Lost: lost}
 }
 
+// Who joins when all is there has no round made for it.
+func TestWaitEndpointWakesOnlyForWhatIsMissing(t *testing.T) {
+	h := newFakeHost()
+	l := NewLoop(config(), h.parts())
+	s := &scene{T: t, host: h, loop: l, edit: begin()}
+	e := s.put("e1", "h1", true)
+	l.offered = View{Snapshot: s.edit.Snapshot(), Connected: true, Cluster: "here"}
+	l.accept(h.standing)
+	l.reconcile(t.Context())
+	if err := s.wait(e); err != nil || len(l.board.wakes) > 0 {
+		t.Errorf("%v, and the loop is woken %d times", err, len(l.board.wakes))
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := l.WaitEndpoint(ended, s.put("e2", "h1", true)); err == nil || len(l.board.wakes) == 0 {
+		t.Errorf("%v, and the loop is not woken for what is missing", err)
+	}
+}
+
 func (s *scene) wait(e overlay.Endpoint) error {
 	ctx, cancel := context.WithTimeout(s.Context(), 3*time.Second)
 	defer cancel()

@@ -23,8 +23,9 @@ type Port struct {
 
 // Link is an endpoint's link as it stands in the host's network namespace.
 type Link struct {
-	// Name is the name of the host's end.
-	Name string
+	// Name is the name of the host's end, and Index the kernel's number of it.
+	Name  string
+	Index int
 	// Waiting says that the container's end was not moved into a container yet.
 	Waiting bool
 }

@@ -98,8 +98,9 @@ type Endpoints interface {
 type Loop interface {
 	// Follow returns when the network's endpoints are known to the loop.
 	Follow(ctx context.Context, network string) error
-	// WaitEndpoint wakes the loop and returns when this host's flows for at least
-	// the endpoint's Revision are installed with its port, or why they are not.
+	// WaitEndpoint returns when this host's flows for at least the endpoint's
+	// Revision are installed with its port, or why they are not, and wakes the loop
+	// unless they are.
 	WaitEndpoint(ctx context.Context, endpoint overlay.Endpoint) error
 	// Wake makes the loop look again at this host's links and ports.
 	Wake()

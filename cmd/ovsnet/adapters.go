@@ -25,7 +25,7 @@ func (l links) List(ctx context.Context) (map[string]agent.Link, error) {
 	}
 	out := make(map[string]agent.Link, len(all))
 	for name, link := range all {
-		out[name] = agent.Link{Name: link.Name, Waiting: link.Waiting}
+		out[name] = agent.Link{Name: link.Name, Index: link.Index, Waiting: link.Waiting}
 	}
 	return out, nil
 }
