@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ovsnet/ovsnet/overlay"
 )
@@ -28,7 +29,7 @@ type AddressRequest struct {
 // addressTries bounds how often a free address is lost to another host.
 const addressTries = 100
 
-// RequestAddress reserves an address for a minute; the answer has the subnet's
+// RequestAddress reserves an address for up to a minute; the answer has the subnet's
 // prefix length. A gateway has the same answer each time. A request of a host
 // that is not attached to the pool's network yet is for the network itself, as
 // Docker asks for auxiliary addresses before it creates the network. One of an
@@ -69,7 +70,6 @@ type reserveAddress struct {
 	AddressRequest
 	store *Store
 	token string
-	lease lease
 	// answer is also the free address that the last try was for.
 	answer netip.Addr
 	tries  int
@@ -77,7 +77,10 @@ type reserveAddress struct {
 
 // decide is one try.
 func (a *reserveAddress) decide(ctx context.Context, c *change) error {
-	pool, err := fetch[poolClaim](ctx, a.store, poolKey(a.Pool))
+	pool, found, err := readVia(ctx, a.store, poolKey(a.Pool), func(p poolClaim) string { return p.Network },
+		func(network string) []clientv3.Op {
+			return []clientv3.Op{get(networkKey(network)), get(attachKey(network, a.Node))}
+		})
 	if err != nil {
 		return err
 	}
@@ -89,10 +92,6 @@ func (a *reserveAddress) decide(ctx context.Context, c *change) error {
 	c.expect(pool.key, pool.rev)
 	if pool.value.Network == "" {
 		return a.decideForNew(ctx, c)
-	}
-	found, _, err := a.store.read(ctx, get(networkKey(pool.value.Network)), get(attachKey(pool.value.Network, a.Node)))
-	if err != nil {
-		return err
 	}
 	network, err := only[overlay.Network](networkKey(pool.value.Network), found[0])
 	if err != nil {
@@ -225,7 +224,7 @@ func (a *reserveAddress) decideFree(ctx context.Context, c *change) error {
 }
 
 func (a *reserveAddress) reserve(ctx context.Context, c *change, claim item[addressClaim], as kind) error {
-	lease, err := a.store.hold(ctx, &a.lease)
+	lease, err := a.store.hold(ctx)
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,6 @@ type attach struct {
 	AttachRequest
 	store  *Store
 	id     string
-	lease  lease
 	answer overlay.Network
 }
 
@@ -154,7 +153,7 @@ func (a *attach) find(ctx context.Context, to target) (item[overlay.Network], er
 // one that another host made of it meanwhile is not in the way but to be joined.
 func (a *attach) create(ctx context.Context, c *change, to target) error {
 	var err error
-	a.answer, err = a.store.plan(ctx, c, a.network(to, a.id), a.Node, &a.lease)
+	a.answer, err = a.store.plan(ctx, c, a.network(to, a.id), a.Node)
 	if to.name != "" || !overlay.IsKind(err, overlay.Conflict) {
 		return err
 	}
@@ -215,15 +214,14 @@ func (s *Store) Attached(ctx context.Context, node, dockerNetwork string) (overl
 	var attachment item[overlay.Attachment]
 	object := "Docker network " + overlay.ShortID(dockerNetwork)
 	err := s.retry(ctx, "look up "+object, func(ctx context.Context) error {
-		index, err := fetch[owner](ctx, s, dockerKey(node, dockerNetwork))
+		index, found, err := readVia(ctx, s, dockerKey(node, dockerNetwork), func(o owner) string { return o.Network },
+			func(network string) []clientv3.Op {
+				return []clientv3.Op{get(networkKey(network)), get(attachKey(network, node))}
+			})
 		if err != nil {
 			return err
 		}
 		id := index.value.Network
-		found, _, err := s.read(ctx, get(networkKey(id)), get(attachKey(id, node)))
-		if err != nil {
-			return err
-		}
 		if network, err = only[overlay.Network](networkKey(id), found[0]); err != nil {
 			return err
 		}

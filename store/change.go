@@ -123,6 +123,9 @@ func (s *Store) commit(ctx context.Context, c change, schema int64) (int64, erro
 	}
 	c.expect(schemaKey, schema)
 	reply, err := client.Txn(ctx).If(c.when...).Then(c.then...).Else(clientv3.OpGet(schemaKey)).Commit()
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		s.unhold()
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -254,16 +257,17 @@ func code(err error) codes.Code {
 	return status.Code(err)
 }
 
-// lease is one call's lease for what it reserves, granted when first needed.
+// lease is what this host's reservations are under. Each grant is a write of etcd
+// that a container would wait for, so one lease serves for half of its time.
 type lease struct {
 	id clientv3.LeaseID
 	at time.Time
 }
 
 // hold returns a lease with at least half of its time left.
-func (s *Store) hold(ctx context.Context, l *lease) (clientv3.LeaseID, error) {
-	if l.id != 0 && time.Since(l.at) < s.ttl/2 {
-		return l.id, nil
+func (s *Store) hold(ctx context.Context) (clientv3.LeaseID, error) {
+	if id := s.held(); id != clientv3.NoLease {
+		return id, nil
 	}
 	client, err := s.connection(ctx)
 	if err != nil {
@@ -274,6 +278,26 @@ func (s *Store) hold(ctx context.Context, l *lease) (clientv3.LeaseID, error) {
 	if err != nil {
 		return 0, fmt.Errorf("grant a lease: %w", err)
 	}
-	l.id, l.at = reply.ID, at
-	return l.id, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lease = lease{id: reply.ID, at: at}
+	return reply.ID, nil
+}
+
+// held is the lease that is good for more, NoLease where there is none.
+func (s *Store) held() clientv3.LeaseID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.lease.at) >= s.ttl/2 {
+		return clientv3.NoLease
+	}
+	return s.lease.id
+}
+
+// unhold has the next reservation get a lease of its own, because etcd does not know
+// the one there is any more.
+func (s *Store) unhold() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lease = lease{}
 }

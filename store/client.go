@@ -26,7 +26,7 @@ import (
 
 const (
 	// reservation is how long an address or a subnet stays reserved while nothing
-	// binds it.
+	// binds it, at the most; half of it at the least.
 	reservation = 60 * time.Second
 	// attemptTimeout bounds one try of one call, so that a member of etcd that
 	// stalls does not use up the caller's time.
@@ -72,6 +72,10 @@ type Store struct {
 
 	mu      sync.Mutex
 	cursors map[overlay.Pool]netip.Addr
+	// lease is what reservations are under for now.
+	lease lease
+	// guesses are the networks that keys named when they were read last.
+	guesses map[string]string
 	// cluster is the only one that is written to; empty for any.
 	cluster string
 	// own are the hosts that this Store registered.
@@ -87,7 +91,7 @@ func Open(cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		endpoints: config.Endpoints, log: cfg.Logger, ttl: reservation, dialing: make(chan struct{}, 1),
-		cursors: map[overlay.Pool]netip.Addr{}, own: map[string]string{},
+		cursors: map[overlay.Pool]netip.Addr{}, guesses: map[string]string{}, own: map[string]string{},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -21,11 +21,13 @@
 // every call.
 //
 // Docker asks for an address before it names the endpoint, and for a subnet
-// before it names the network. Such a reservation has an etcd lease of a minute;
-// the transaction that writes the endpoint or the network rewrites the claim
-// without the lease. Whatever crashes in between leaves nothing behind. A
-// deleted endpoint's address stays "releasing" until Docker's ReleaseAddress, or
-// for a minute, so that a late release can never free somebody else's address.
+// before it names the network. Such a reservation has an etcd lease of a minute,
+// which all that a host reserves in the first half of it shares, since a grant
+// is one more write to wait for; the transaction that writes the endpoint or the
+// network rewrites the claim without the lease. Whatever crashes in between
+// leaves nothing behind. A deleted endpoint's address stays "releasing" until
+// Docker's ReleaseAddress, or for half a minute to a minute, so that a late
+// release can never free somebody else's address.
 //
 // Overlapping subnets are different keys, so a claim of a subnet also compares
 // and bumps the key of its address space. Endpoints and networks guard each

@@ -143,10 +143,9 @@ func (s *Store) GetEndpoint(ctx context.Context, network, id string) (overlay.En
 }
 
 // DeleteEndpoint removes an endpoint of the node; an unknown one is no error. Its
-// address stays claimed until ReleaseAddress, or for a minute, unless another
+// address stays claimed until ReleaseAddress, or for up to a minute, unless another
 // IPAM driver chose it.
 func (s *Store) DeleteEndpoint(ctx context.Context, node, network, id string) error {
-	var l lease
 	_, err := s.update(ctx, "delete endpoint "+overlay.ShortID(id), func(ctx context.Context, c *change) error {
 		found, _, err := s.read(ctx, get(endpointKey(network, id)), get(networkKey(network)), get(nodeKey(node)))
 		if err != nil {
@@ -166,7 +165,7 @@ func (s *Store) DeleteEndpoint(ctx context.Context, node, network, id string) er
 		if err != nil {
 			return err
 		}
-		lease, err := s.hold(ctx, &l)
+		lease, err := s.hold(ctx)
 		if err != nil {
 			return err
 		}

@@ -62,7 +62,6 @@ func (s *Store) CreateNetwork(ctx context.Context, n overlay.Network) (overlay.N
 		return n, err
 	}
 	asked := n
-	var l lease
 	rev, err := s.update(ctx, fmt.Sprintf("create network %q", n.Name), func(ctx context.Context, c *change) error {
 		same, err := s.named(ctx, asked.Name)
 		if err != nil {
@@ -76,7 +75,7 @@ func (s *Store) CreateNetwork(ctx context.Context, n overlay.Network) (overlay.N
 		if same.exists() {
 			return overlay.Refuse(overlay.Conflict, fmt.Sprintf("network %q", n.Name), "choose another name, or join it", "it exists already")
 		}
-		n, err = s.plan(ctx, c, asked, "", &l)
+		n, err = s.plan(ctx, c, asked, "")
 		return err
 	})
 	if rev != 0 {
@@ -87,7 +86,7 @@ func (s *Store) CreateNetwork(ctx context.Context, n overlay.Network) (overlay.N
 
 // plan writes a new network with everything it claims. node is the host that
 // makes it, or empty for an operator.
-func (s *Store) plan(ctx context.Context, c *change, n overlay.Network, node string, l *lease) (overlay.Network, error) {
+func (s *Store) plan(ctx context.Context, c *change, n overlay.Network, node string) (overlay.Network, error) {
 	if err := validateNetworkName(n.Name); err != nil {
 		return n, err
 	}
@@ -112,7 +111,7 @@ func (s *Store) plan(ctx context.Context, c *change, n overlay.Network, node str
 	write(c, put(item[overlay.Network]{key: networkKey(n.ID)}, n), clientv3.NoLease)
 	write(c, put(name, owner{Network: n.ID}), clientv3.NoLease)
 	write(c, put(item[owner]{key: vniKey(n.VNI)}, owner{Network: n.ID}), clientv3.NoLease)
-	space, err := s.hold(ctx, l)
+	space, err := s.hold(ctx)
 	if err != nil {
 		return n, err
 	}

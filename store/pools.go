@@ -33,7 +33,7 @@ type PoolRequest struct {
 	Avoid []netip.Prefix
 }
 
-// RequestPool reserves a subnet for this host for a minute, in which Attach has
+// RequestPool reserves a subnet for this host for half a minute or more, in which Attach has
 // to bind it. A Network that exists answers with its own subnet; one that does
 // not gets an address space of its own. Without Network the space is the default
 // one. A subnet that overlaps another there is refused (Conflict). A request
@@ -48,9 +48,8 @@ func (s *Store) RequestPool(ctx context.Context, r PoolRequest) (overlay.Pool, e
 		return overlay.Pool{}, err
 	}
 	var answer overlay.Pool
-	var l lease
 	_, err = s.update(ctx, "reserve a subnet", func(ctx context.Context, c *change) error {
-		lease, err := s.hold(ctx, &l)
+		lease, err := s.hold(ctx)
 		if err != nil {
 			return err
 		}
