@@ -78,7 +78,7 @@ func TestFrozenHostKeepsWhatItHas(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
-			if err := s.loop.WaitEndpoint(ctx, overlay.Endpoint{ID: "new", Network: "n1"}); err == nil {
+			if err := s.loop.WaitEndpoint(ctx, overlay.Endpoint{ID: "new", Network: "n1"}, 0); err == nil {
 				t.Error("an endpoint got ready on a frozen host")
 			}
 			s.edit = kept
@@ -206,7 +206,7 @@ func TestWithoutGuardNoContainerJoins(t *testing.T) {
 	s.soon("flows are installed", func(h *fakeHost) bool { return len(h.table) > 10 })
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if err := s.loop.WaitEndpoint(ctx, e); err == nil || !strings.Contains(err.Error(), "nft is not there") {
+	if err := s.loop.WaitEndpoint(ctx, e, 0); err == nil || !strings.Contains(err.Error(), "nft is not there") {
 		t.Errorf("error %v, want the packet filter's", err)
 	}
 	s.host.mu.Lock()

@@ -44,6 +44,8 @@ type State struct {
 	Observed Observation
 	// HostID is the identity remembered with the bridge; empty until it is made.
 	HostID string
+	// Links are the links as the packet filter was last made to fit them.
+	Links map[string]Link
 	// InUse are the networks of which a container on this host holds a link.
 	InUse map[string]bool
 	// Flows is the number of desired flows, and Local that of local endpoints.
@@ -124,7 +126,7 @@ func (l *Loop) publish(r round, err error) {
 	s.View, s.Held, s.Applied, s.Ports, s.Foreign = l.offered, l.held, l.applied, l.ports, l.foreign
 	s.View.Snapshot = l.view.Snapshot
 	s.HostID, s.InUse = l.host.ID, l.inUse
-	s.Unguarded, s.Drops = l.guarded.err, l.guarded.drops
+	s.Links, s.Unguarded, s.Drops = l.guarded.links, l.guarded.err, l.guarded.drops
 	s.Flows, s.Local = l.compiler.Len(), len(l.local)
 	s.At, s.Took, s.Added, s.Removed, s.Err = time.Now(), r.took, r.added, r.gone, err
 	if r.observed != nil {
@@ -185,10 +187,10 @@ func (l *Loop) HostID(ctx context.Context) (string, error) {
 }
 
 // WaitEndpoint returns once this host's flows for at least that revision of the
-// endpoint are installed with its port up, and wakes the loop unless they are. It
-// returns the endpoint's own error, the tunnel's, or, when ctx ends, what is
-// missing.
-func (l *Loop) WaitEndpoint(ctx context.Context, endpoint overlay.Endpoint) error {
+// endpoint are installed with its port up, and the link of that index is guarded,
+// and wakes the loop unless all is so. It returns the endpoint's own error, the
+// tunnel's, or, when ctx ends, what is missing.
+func (l *Loop) WaitEndpoint(ctx context.Context, endpoint overlay.Endpoint, link int) error {
 	// The loop may have stopped following the network just before the endpoint
 	// was written; this is cheap where it has not.
 	if err := l.Follow(ctx, endpoint.Network); err != nil {
@@ -196,7 +198,7 @@ func (l *Loop) WaitEndpoint(ctx context.Context, endpoint overlay.Endpoint) erro
 	}
 	for woken := false; ; woken = true {
 		state, changed := l.board.look()
-		missing, err := state.missing(endpoint)
+		missing, err := state.missing(endpoint, link)
 		if err != nil || missing == "" {
 			return err
 		}
@@ -216,7 +218,7 @@ func (l *Loop) WaitEndpoint(ctx context.Context, endpoint overlay.Endpoint) erro
 
 // missing says what the endpoint still lacks, empty when nothing; the error is
 // what waiting cannot mend.
-func (s State) missing(endpoint overlay.Endpoint) (string, error) {
+func (s State) missing(endpoint overlay.Endpoint, link int) (string, error) {
 	for _, p := range s.Problems {
 		if p.Object == endpointObject(endpoint.ID) {
 			return "", overlay.Refuse(overlay.Unavailable, p.Object, "see ovsnet status on this host and the log of ovs-vswitchd", "%s", p.Reason)
@@ -236,6 +238,9 @@ func (s State) missing(endpoint overlay.Endpoint) (string, error) {
 	}
 	if s.Unguarded != nil {
 		return s.Unguarded.Error(), nil
+	}
+	if s.Links[endpoint.PortName()].Index != link {
+		return "its link has not been looked at", nil
 	}
 	if s.View.Snapshot == nil {
 		return "etcd has not answered yet", nil

@@ -66,7 +66,7 @@ func TestFailingGuardFailsNoRound(t *testing.T) {
 	if status.Ready || !strings.Contains(strings.Join(status.Reasons, ";"), "packet filter: the kernel lacks a part") || status.Round.Error != "" {
 		t.Errorf("status %+v", status)
 	}
-	if missing, err := s.loop.State().missing(e); err != nil || !strings.Contains(missing, "packet filter") {
+	if missing, err := s.loop.State().missing(e, 0); err != nil || !strings.Contains(missing, "packet filter") {
 		t.Errorf("the container misses %q, %v", missing, err)
 	}
 	s.host.mu.Lock()

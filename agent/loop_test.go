@@ -112,15 +112,39 @@ func TestWaitEndpointWakesOnlyForWhatIsMissing(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := l.WaitEndpoint(ended, s.put("e2", "h1", true)); err == nil || len(l.board.wakes) == 0 {
+	if err := l.WaitEndpoint(ended, s.put("e2", "h1", true), 0); err == nil || len(l.board.wakes) == 0 {
 		t.Errorf("%v, and the loop is not woken for what is missing", err)
+	}
+}
+
+// Who joins with a link that was made anew waits until that one is guarded.
+func TestWaitEndpointForALinkMadeAnew(t *testing.T) {
+	s := newScene(t)
+	e := s.put("e1", "h1", true)
+	s.show()
+	if err := s.wait(e); err != nil {
+		t.Fatal(err)
+	}
+	s.quiet()
+	const index = 8
+	s.host.mu.Lock()
+	s.host.links[e.PortName()] = Link{Name: e.PortName(), Index: index}
+	s.host.asked = nil
+	s.host.mu.Unlock()
+	if err := s.loop.WaitEndpoint(t.Context(), e, index); err != nil {
+		t.Fatal(err)
+	}
+	s.host.mu.Lock()
+	defer s.host.mu.Unlock()
+	if !slices.Contains(s.host.asked, "guard") {
+		t.Errorf("a link that nobody guards is given to the container; asked %v", s.host.asked)
 	}
 }
 
 func (s *scene) wait(e overlay.Endpoint) error {
 	ctx, cancel := context.WithTimeout(s.Context(), 3*time.Second)
 	defer cancel()
-	return s.loop.WaitEndpoint(ctx, e)
+	return s.loop.WaitEndpoint(ctx, e, 0)
 }
 
 // settle brings up one endpoint on this host, and waits until it is ready and the round of the monitor's beginning is over.
@@ -332,7 +356,7 @@ func TestWaitSaysWhatIsMissing(t *testing.T) {
 	e := s.put("e1", "h1", false)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if err := s.loop.WaitEndpoint(ctx, e); err == nil || !overlay.IsKind(err, overlay.Unavailable) {
+	if err := s.loop.WaitEndpoint(ctx, e, 0); err == nil || !overlay.IsKind(err, overlay.Unavailable) {
 		t.Errorf("error %v, want what is missing", err)
 	}
 }

@@ -51,7 +51,7 @@ func (p *Plugin) createEndpoint(ctx context.Context, request network.CreateEndpo
 // flows while Docker is busy elsewhere. A failure is left to Join, which does the
 // same again and can say what is wrong.
 func (p *Plugin) prepare(ctx context.Context, endpoint overlay.Endpoint, mtu int) {
-	if err := p.Links.Create(ctx, endpoint, mtu); err != nil {
+	if _, err := p.Links.Create(ctx, endpoint, mtu); err != nil {
 		p.Logger.Debug("the link could not be made ahead of Join", "endpoint", endpoint.Label(), "error", err)
 		return
 	}

@@ -271,6 +271,7 @@ type fakeLoop struct {
 	mu        sync.Mutex
 	followed  []string
 	waited    []overlay.Endpoint
+	links     []int
 	wakes     int
 	waitError error
 	hang      bool
@@ -283,14 +284,14 @@ func (l *fakeLoop) Follow(_ context.Context, network string) error {
 	return nil
 }
 
-func (l *fakeLoop) WaitEndpoint(ctx context.Context, e overlay.Endpoint) error {
+func (l *fakeLoop) WaitEndpoint(ctx context.Context, e overlay.Endpoint, link int) error {
 	if l.hang {
 		<-ctx.Done()
 		return fmt.Errorf("wait for endpoint %s: %w", e.Label(), ctx.Err())
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.waited = append(l.waited, e)
+	l.waited, l.links = append(l.waited, e), append(l.links, link)
 	return l.waitError
 }
 
@@ -304,20 +305,27 @@ func (l *fakeLoop) Wake() {
 type fakeLinks struct {
 	mu    sync.Mutex
 	links map[string]Link
+	// made is the index of the last one.
+	made int
 	// fail is what Create answers.
 	fail error
 }
 
 func newFakeLinks() *fakeLinks { return &fakeLinks{links: map[string]Link{}} }
 
-func (l *fakeLinks) Create(ctx context.Context, e overlay.Endpoint, mtu int) error {
+func (l *fakeLinks) Create(ctx context.Context, e overlay.Endpoint, mtu int) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := errors.Join(ctx.Err(), l.fail); err != nil {
-		return err
+		return 0, err
 	}
-	l.links[e.PortName()] = Link{Name: e.PortName(), MTU: mtu, Waiting: true, Up: true}
-	return nil
+	index := l.links[e.PortName()].Index
+	if l.links[e.PortName()].MTU != mtu {
+		l.made++
+		index = l.made
+	}
+	l.links[e.PortName()] = Link{Name: e.PortName(), Index: index, MTU: mtu, Waiting: true, Up: true}
+	return index, nil
 }
 
 func (l *fakeLinks) Delete(ctx context.Context, name string) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -149,6 +150,9 @@ func TestJoinAndRepeat(t *testing.T) {
 	}
 	if len(r.loop.waited) != 2 || r.loop.waited[1].Revision != r.store.endpoints["e1"].Revision || r.loop.waited[1].Revision == 0 {
 		t.Errorf("waited for %+v", r.loop.waited)
+	}
+	if index := r.links.links[portOf("e1")].Index; index == 0 || !slices.Equal(r.loop.links, []int{index, index}) {
+		t.Errorf("waited for the links %v, want %d", r.loop.links, index)
 	}
 }
 

@@ -33,10 +33,11 @@ func (p *Plugin) join(ctx context.Context, request network.JoinRequest) (network
 
 // connect makes the link and waits for the loop to put it to use.
 func (p *Plugin) connect(ctx context.Context, endpoint overlay.Endpoint, mtu int) error {
-	if err := p.Links.Create(ctx, endpoint, mtu); err != nil {
+	link, err := p.Links.Create(ctx, endpoint, mtu)
+	if err != nil {
 		return p.away(ctx, "the kernel", err)
 	}
-	return p.away(ctx, "Open vSwitch", p.Loop.WaitEndpoint(ctx, endpoint))
+	return p.away(ctx, "Open vSwitch", p.Loop.WaitEndpoint(ctx, endpoint, link))
 }
 
 // disconnect undoes a connect that failed, and returns why it did.

@@ -48,60 +48,60 @@ const addrGenNone = 1
 
 // Create makes the link of the endpoint, as Links says. A link of that name
 // whose container's end is gone, or whose MTU or MAC differ, is made anew.
-func (l *HostLinks) Create(ctx context.Context, endpoint overlay.Endpoint, mtu int) error {
+func (l *HostLinks) Create(ctx context.Context, endpoint overlay.Endpoint, mtu int) (index int, err error) {
 	kernel, err := open(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer kernel.Close()
-	fits, err := l.fits(kernel, endpoint, mtu)
-	if err != nil || fits {
-		return err
+	index, err = l.fitting(kernel, endpoint, mtu)
+	if err != nil || index != 0 {
+		return index, err
 	}
-	if err := l.make(kernel, endpoint, mtu); err != nil {
-		return and(fmt.Errorf("make link %s of endpoint %s: %w", endpoint.PortName(), overlay.ShortID(endpoint.ID), err),
+	if index, err = l.make(kernel, endpoint, mtu); err != nil {
+		return 0, and(fmt.Errorf("make link %s of endpoint %s: %w", endpoint.PortName(), overlay.ShortID(endpoint.ID), err),
 			remove(kernel, endpoint.PortName()))
 	}
-	return nil
+	return index, nil
 }
 
-// fits reports whether the endpoint's link exists as it should be, and removes
-// one that does not.
-func (l *HostLinks) fits(kernel *netlink.Handle, endpoint overlay.Endpoint, mtu int) (bool, error) {
+// fitting is the index of the endpoint's link if it exists as it should be; one
+// that does not fit is removed.
+func (l *HostLinks) fitting(kernel *netlink.Handle, endpoint overlay.Endpoint, mtu int) (index int, err error) {
 	host, err := find(kernel, endpoint.PortName())
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	peer, err := find(kernel, endpoint.PeerName())
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	if host != nil && peer != nil && isUp(host) && host.Attrs().ParentIndex == peer.Attrs().Index &&
 		host.Attrs().MTU == mtu && peer.Attrs().MTU == mtu && bytes.Equal(peer.Attrs().HardwareAddr, endpoint.MAC[:]) {
-		return true, l.setOffload(endpoint.PeerName())
+		return host.Attrs().Index, l.setOffload(endpoint.PeerName())
 	}
-	return false, and(remove(kernel, endpoint.PortName()), remove(kernel, endpoint.PeerName()))
+	return 0, and(remove(kernel, endpoint.PortName()), remove(kernel, endpoint.PeerName()))
 }
 
 // make makes the link, all of it set before the host's end comes up.
-func (l *HostLinks) make(kernel *netlink.Handle, endpoint overlay.Endpoint, mtu int) error {
+func (l *HostLinks) make(kernel *netlink.Handle, endpoint overlay.Endpoint, mtu int) (index int, err error) {
 	veth := netlink.NewVeth(netlink.LinkAttrs{Name: endpoint.PortName(), MTU: mtu, TxQLen: -1})
 	veth.PeerName, veth.PeerMTU, veth.PeerHardwareAddr = endpoint.PeerName(), uint32(mtu), net.HardwareAddr(endpoint.MAC[:])
 	if err := kernel.LinkAdd(veth); err != nil {
-		return err
+		return 0, err
 	}
 	// The host's end is a port of the switch; with an IPv6 address of its own the
 	// host would talk to the container through it.
 	if err := kernel.LinkSetIP6AddrGenMode(veth, addrGenNone); err != nil && !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EAFNOSUPPORT) {
-		return fmt.Errorf("keep IPv6 off it: %w", err)
+		return 0, fmt.Errorf("keep IPv6 off it: %w", err)
 	}
 	if err := l.setOffload(endpoint.PeerName()); err != nil {
-		return err
+		return 0, err
 	}
 	if err := kernel.LinkSetUp(veth); err != nil {
-		return fmt.Errorf("set it up: %w", err)
+		return 0, fmt.Errorf("set it up: %w", err)
 	}
-	return nil
+	return veth.Index, nil
 }
 
 func (l *HostLinks) setOffload(name string) error {

@@ -56,19 +56,26 @@ func testLinks(t *testing.T, links listedLinks) {
 			t.Fatal(err)
 		}
 	}
+	create := func(e overlay.Endpoint, mtu int) int {
+		t.Helper()
+		index, err := links.Create(t.Context(), e, mtu)
+		check(err)
+		return index
+	}
 	check(links.Delete(t.Context(), e.PortName()))
+	first := create(e, 1400)
 	for range 2 {
-		check(links.Create(t.Context(), e, 1400))
+		again := create(e, 1400)
 		made := list()[e.PortName()]
-		if made.Name != e.PortName() || made.MTU != 1400 || !made.Waiting || !made.Up || made.Running {
+		if made.Name != e.PortName() || made.Index != first || again != first || made.MTU != 1400 || !made.Waiting || !made.Up || made.Running {
 			t.Errorf("made %+v", made)
 		}
 	}
-	check(links.Create(t.Context(), e, 1300))
-	if all := list(); len(all) != 1 || all[e.PortName()].MTU != 1300 {
+	other := create(e, 1300)
+	if all := list(); len(all) != 1 || other == first || all[e.PortName()].Index != other || all[e.PortName()].MTU != 1300 {
 		t.Errorf("after another MTU there are %+v", all)
 	}
-	check(links.Create(t.Context(), endpointNamed("e2"), 1400))
+	create(endpointNamed("e2"), 1400)
 	check(links.Delete(t.Context(), e.PortName()))
 	check(links.Delete(t.Context(), e.PortName()))
 	if all := list(); len(all) != 1 || all[portOf("e2")].Name == "" {
@@ -79,7 +86,7 @@ func testLinks(t *testing.T, links listedLinks) {
 	}
 	ended, end := context.WithCancel(t.Context())
 	end()
-	if links.Create(ended, e, 1400) == nil || links.Delete(ended, portOf("e2")) == nil {
+	if _, err := links.Create(ended, e, 1400); err == nil || links.Delete(ended, portOf("e2")) == nil {
 		t.Error("an ended context was not noticed")
 	}
 	check(links.Delete(t.Context(), portOf("e2")))
@@ -97,7 +104,7 @@ func TestHostLinksPeer(t *testing.T) {
 	ownNamespace(t)
 	links := &HostLinks{Offload: func() bool { return true }}
 	e := endpointNamed("e1")
-	if err := links.Create(t.Context(), e, 1400); err != nil {
+	if _, err := links.Create(t.Context(), e, 1400); err != nil {
 		t.Fatal(err)
 	}
 	peer, err := netlink.LinkByName(e.PeerName())
@@ -121,7 +128,7 @@ func TestHostLinksPeer(t *testing.T) {
 		t.Errorf("after the move: %+v (%v)", moved, err)
 	}
 	// Docker asks again for an endpoint whose container died with its end.
-	if err := links.Create(t.Context(), e, 1400); err != nil {
+	if _, err := links.Create(t.Context(), e, 1400); err != nil {
 		t.Fatal(err)
 	}
 	all, err = links.List(t.Context())
@@ -159,7 +166,7 @@ func TestHostLinksOffload(t *testing.T) {
 	for _, offload := range []bool{true, false} {
 		e := endpointNamed(fmt.Sprint(offload))
 		links := &HostLinks{Offload: func() bool { return offload }}
-		if err := links.Create(t.Context(), e, 1400); err != nil {
+		if _, err := links.Create(t.Context(), e, 1400); err != nil {
 			t.Fatal(err)
 		}
 		for what, command := range map[string]uint32{"checksum": unix.ETHTOOL_GTXCSUM, "segmentation": unix.ETHTOOL_GTSO} {
@@ -192,7 +199,7 @@ func TestHostLinksBusy(t *testing.T) {
 		}
 		for i := 0; ctx.Err() == nil; i++ {
 			e := endpointNamed(fmt.Sprint("churn", i%5))
-			if err := links.Create(context.WithoutCancel(ctx), e, 1400); err != nil {
+			if _, err := links.Create(context.WithoutCancel(ctx), e, 1400); err != nil {
 				t.Error(err)
 			}
 			if err := links.Delete(context.WithoutCancel(ctx), e.PortName()); err != nil {
@@ -201,7 +208,7 @@ func TestHostLinksBusy(t *testing.T) {
 		}
 	})
 	stays := endpointNamed("stays")
-	if err := links.Create(t.Context(), stays, 1400); err != nil {
+	if _, err := links.Create(t.Context(), stays, 1400); err != nil {
 		t.Error(err)
 	}
 	for range 50 {

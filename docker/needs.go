@@ -99,9 +99,9 @@ type Loop interface {
 	// Follow returns when the network's endpoints are known to the loop.
 	Follow(ctx context.Context, network string) error
 	// WaitEndpoint returns when this host's flows for at least the endpoint's
-	// Revision are installed with its port, or why they are not, and wakes the loop
-	// unless they are.
-	WaitEndpoint(ctx context.Context, endpoint overlay.Endpoint) error
+	// Revision are installed with its port, and the link of that index was looked at,
+	// or why not, and wakes the loop unless all is so.
+	WaitEndpoint(ctx context.Context, endpoint overlay.Endpoint, link int) error
 	// Wake makes the loop look again at this host's links and ports.
 	Wake()
 }
@@ -109,8 +109,9 @@ type Loop interface {
 // Links makes and removes the link between a container and its host.
 type Links interface {
 	// Create makes the link, its host's end up, its container's end with the
-	// endpoint's MAC; mtu is in bytes. A repeat leaves a fitting link alone.
-	Create(ctx context.Context, endpoint overlay.Endpoint, mtu int) error
+	// endpoint's MAC; mtu is in bytes. A repeat leaves a fitting link alone. The
+	// answer is the kernel's number of the host's end, another for each link.
+	Create(ctx context.Context, endpoint overlay.Endpoint, mtu int) (index int, err error)
 	// Delete removes the link whose host's end has that name; one that is absent
 	// is no error.
 	Delete(ctx context.Context, name string) error

@@ -193,7 +193,7 @@ type gate struct {
 	entered, release chan struct{}
 }
 
-func (g *gate) WaitEndpoint(context.Context, overlay.Endpoint) error {
+func (g *gate) WaitEndpoint(context.Context, overlay.Endpoint, int) error {
 	close(g.entered)
 	<-g.release
 	return nil

@@ -15,7 +15,7 @@ func TestTraffic(t *testing.T) {
 	if _, err := links.Traffic(t.Context(), e.PortName()); !overlay.IsKind(err, overlay.Missing) {
 		t.Errorf("traffic of a missing link: %v", err)
 	}
-	if err := links.Create(t.Context(), e, 1400); err != nil {
+	if _, err := links.Create(t.Context(), e, 1400); err != nil {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{

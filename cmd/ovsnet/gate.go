@@ -99,11 +99,11 @@ func (g *gate) Follow(ctx context.Context, network string) error {
 	return g.loop.Follow(ctx, network)
 }
 
-func (g *gate) WaitEndpoint(ctx context.Context, endpoint overlay.Endpoint) error {
+func (g *gate) WaitEndpoint(ctx context.Context, endpoint overlay.Endpoint, link int) error {
 	if err := g.pass(ctx); err != nil {
 		return err
 	}
-	return g.loop.WaitEndpoint(ctx, endpoint)
+	return g.loop.WaitEndpoint(ctx, endpoint, link)
 }
 
 func (g *gate) Wake() {
