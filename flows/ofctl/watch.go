@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -28,16 +29,13 @@ const maxEvent = 1 << 20
 // holds up the monitor, and the switch then leaves changes out.
 func (c *Client) Watch(ctx context.Context, tell func(flows.Event)) error {
 	run := c.prepare(ctx, "monitor", "watch:!initial")
+	run.Args = slices.Insert(run.Args, 1, "-vofctl:console:dbg")
 	// ovs-ofctl goes with this process, however that ends. Linux ties the signal
 	// to the thread that started it (prctl(2), PR_SET_PDEATHSIG).
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	run.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	run.Stderr = nil
-	answer, err := run.StdoutPipe()
-	if err != nil {
-		return run.failed(ctx, err)
-	}
 	events, err := run.StderrPipe()
 	if err != nil {
 		return run.failed(ctx, err)
@@ -45,7 +43,7 @@ func (c *Client) Watch(ctx context.Context, tell func(flows.Event)) error {
 	if err := run.Start(); err != nil {
 		return run.failed(ctx, err)
 	}
-	unread := run.follow(answer, events, tell)
+	unread := run.follow(events, tell)
 	if unread != nil {
 		_ = run.Process.Kill()
 	}
@@ -59,12 +57,13 @@ func (c *Client) Watch(ctx context.Context, tell func(flows.Event)) error {
 	return run.failed(ctx, err)
 }
 
-// follow reads what the monitor prints: the answer to its request once on
-// standard output, the events on standard error, among its complaints.
-func (r call) follow(answer, events io.Reader, tell func(flows.Event)) error {
-	if _, err := bufio.NewReaderSize(answer, 1<<10).ReadString('\n'); err == nil {
-		tell(flows.Event{Kind: flows.Began})
-	}
+// follow reads what the monitor prints on standard error: events among its
+// complaints, and what it does meanwhile.
+//
+// After the switch's answer to the monitor, ovs-ofctl asks for a format of packets,
+// and drops every event that comes before that is answered. It says so only for
+// debugging, in words that hold both where it was taken and where not.
+func (r call) follow(events io.Reader, tell func(flows.Event)) error {
 	lines := bufio.NewScanner(events)
 	lines.Buffer(nil, maxEvent)
 	for lines.Scan() {
@@ -75,6 +74,10 @@ func (r call) follow(answer, events io.Reader, tell func(flows.Event)) error {
 				e = flows.Event{Kind: flows.Missed}
 			}
 			tell(e)
+		case strings.Contains(line, "|ofctl|DBG|"):
+			if strings.Contains(line, " packet in format ") {
+				tell(flows.Event{Kind: flows.Began})
+			}
 		case !strings.HasPrefix(line, "OFP") && !strings.HasPrefix(line, "NXST"):
 			_, _ = fmt.Fprintln(r.complaint, line)
 		}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/ovsnet/ovsnet/flows"
+	"github.com/ovsnet/ovsnet/flows/ofctl"
 )
 
 // freeze stops ovs-vswitchd until thaw or the end of the test.
@@ -126,6 +127,22 @@ func TestWatchTellsChanges(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("told\n%q\nwant\n%q", got, want)
+	}
+}
+
+// ovs-ofctl drops what comes before the switch answered its last request, and so a
+// monitor that ends there never began.
+func TestWatchBeganOnlyWhenNothingIsDropped(t *testing.T) {
+	s := newSwitch(t)
+	const barrier = 20 // OpenFlow 1.5, 7.1.1
+	dir, _ := s.relay(barrier)
+	client := ofctl.New(ofctl.Config{Bridge: bridge, RunDir: dir})
+	seen := &record{}
+	if err := client.Watch(call(t), seen.add); err == nil {
+		t.Error("the monitor outlived its connection")
+	}
+	if all := seen.all(); len(all) > 0 {
+		t.Errorf("told %+v", all)
 	}
 }
 
