@@ -44,7 +44,7 @@ type session struct {
 	answers *answers
 	// greeted says that the switch has had the greeting.
 	greeted bool
-	// idle ends the session when no bundle comes for keptFor.
+	// idle ends the session when it was kept for long enough.
 	idle *time.Timer
 }
 
@@ -65,15 +65,18 @@ func (c *Client) session(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &session{conn: conn, out: bufio.NewWriterSize(conn, 1<<14), answers: listen(conn)}, nil
+	s := &session{conn: conn, out: bufio.NewWriterSize(conn, 1<<14), answers: listen(conn)}
+	s.idle = time.AfterFunc(c.cfg.Kept, func() { c.end(s) })
+	return s, nil
 }
 
-// keep keeps the session for the next bundle.
+// keep keeps the session for the next bundle. The time begins last: one that ended
+// before the session is there to be ended would leave it for good.
 func (c *Client) keep(s *session) {
-	s.idle = time.AfterFunc(keptFor, func() { c.end(s) })
 	if other := c.kept.Swap(s); other != nil { // of a call beside this one
 		_ = other.conn.Close()
 	}
+	s.idle.Reset(c.cfg.Kept)
 }
 
 // end ends the session unless a bundle has it.

@@ -29,6 +29,9 @@ type Config struct {
 	// Silence is how long ovs-vswitchd may say nothing while it is asked for flows,
 	// which tells one that hangs from one with many of them; 0 for five seconds.
 	Silence time.Duration
+	// Kept is how long the connection that bundles share stays after the last of
+	// them; 0 for ten seconds.
+	Kept time.Duration
 	// Logger gets what was run, at debug level; nil discards it.
 	Logger *slog.Logger
 }
@@ -48,6 +51,9 @@ func New(cfg Config) *Client {
 	}
 	if cfg.Silence == 0 {
 		cfg.Silence = maxQuestion
+	}
+	if cfg.Kept == 0 {
+		cfg.Kept = keptFor
 	}
 	return &Client{cfg: cfg}
 }

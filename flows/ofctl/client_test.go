@@ -294,6 +294,25 @@ func TestBundlesOutliveTheirConnection(t *testing.T) {
 	})
 }
 
+// The connection that bundles share ends by itself, and the next bundle makes
+// another.
+func TestIdleConnectionEnds(t *testing.T) {
+	s := newSwitch(t)
+	const none = 0xff
+	dir, ends := s.relay(none)
+	client := ofctl.New(ofctl.Config{Bridge: bridge, RunDir: dir, Kept: time.Millisecond})
+	for range 2 {
+		if err := client.Apply(call(t), flows.Delta{Delete: []flows.Key{{}}}); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-ends:
+		case <-call(t).Done():
+			t.Fatal("the connection did not end")
+		}
+	}
+}
+
 // A call ends with its context also while ovs-vswitchd does not answer.
 func TestCallsEndInTime(t *testing.T) {
 	s := newSwitch(t)
