@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,7 +60,7 @@ func newSwitch(t testing.TB) *realSwitch {
 	s.client = ofctl.New(ofctl.Config{Bridge: bridge, RunDir: s.dir})
 	s.run("ovsdb-tool", "create", s.path("conf.db"), "/usr/share/openvswitch/vswitch.ovsschema")
 	s.start("ovsdb-server", s.path("conf.db"), "--remote=punix:"+s.path("db.sock"), "--unixctl="+s.path("server.ctl"), "-vconsole:off")
-	s.eventually("ovsdb-server's socket", func() bool { return s.exists("db.sock") })
+	s.eventually("ovsdb-server's socket", func() bool { return s.listens("db.sock") })
 	s.startVswitchd()
 	s.vsctl("--", "add-br", "br-phy", "--", "set", "bridge", "br-phy", "datapath_type=netdev",
 		"--", "add-port", "br-phy", "underlay", "--", "set", "interface", "underlay", "type=internal",
@@ -74,13 +75,18 @@ func newSwitch(t testing.TB) *realSwitch {
 // startVswitchd starts the datapath in a namespace of its own.
 func (s *realSwitch) startVswitchd() {
 	s.vswitchd = s.start("ovs-vswitchd", "unix:"+s.path("db.sock"), "--disable-system", "--unixctl="+s.path("vswitchd.ctl"), "--pidfile="+s.path("ovs-vswitchd.pid"), "-vconsole:off")
-	s.eventually("ovs-vswitchd's socket", func() bool { return s.exists("vswitchd.ctl") })
+	s.eventually("ovs-vswitchd's socket", func() bool { return s.listens("vswitchd.ctl") })
 }
 
 func (s *realSwitch) path(name string) string { return filepath.Join(s.dir, name) }
 
-func (s *realSwitch) exists(name string) bool {
-	_, err := os.Stat(s.path(name))
+// listens reports whether somebody takes connections: a socket is there a moment
+// before that.
+func (s *realSwitch) listens(name string) bool {
+	conn, err := net.Dial("unix", s.path(name))
+	if err == nil {
+		_ = conn.Close()
+	}
 	return err == nil
 }
 

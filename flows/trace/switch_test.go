@@ -146,7 +146,8 @@ func (s *openVSwitch) poll(name string) {
 	tick, end := time.NewTicker(5*time.Millisecond), time.After(20*time.Second)
 	defer tick.Stop()
 	for {
-		if _, err := os.Stat(s.path(name)); err == nil {
+		if conn, err := net.Dial("unix", s.path(name)); err == nil {
+			_ = conn.Close()
 			return
 		}
 		select {
