@@ -174,8 +174,8 @@ func (tr *traffic) unharmed(t *testing.T) {
 // flowEvents follows what happens to the flows on a host from now on.
 func flowEvents(t *testing.T, h *lab.Host) *background {
 	t.Helper()
-	b := inBackground(t, h, "ovs-ofctl", "-O", "OpenFlow14", "monitor", bridge, "watch:!initial")
-	eventually(t, "the flow monitor begins", func() (string, bool) { return b.String(), strings.Contains(b.String(), "reply") })
+	b := inBackground(t, h, "ovs-ofctl", "-vofctl:console:dbg", "-O", "OpenFlow14", "monitor", bridge, "watch:!initial")
+	eventually(t, "the flow monitor begins", func() (string, bool) { return b.String(), strings.Contains(b.String(), " packet in format ") })
 	// A flow of the test's own shows that the monitor sees, and marks where it begins.
 	run(t, h, "ovs-ofctl", "-O", "OpenFlow14", "add-flow", bridge, "table=250,actions=drop")
 	eventually(t, "the flow monitor sees a flow come", func() (string, bool) { return b.String(), strings.Contains(b.String(), "event=ADDED") })

@@ -26,8 +26,8 @@ type monitor struct {
 // watch starts OVS's flow monitor on the host.
 func watch(ctx context.Context, h *host) (*monitor, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	// ovs-ofctl prints the answer to its request and, unbuffered and among its complaints, the events.
-	m := &monitor{cancel: cancel, cmd: h.Command(ctx, "sh", "-c", "exec ovs-ofctl -O OpenFlow14 monitor "+bridge+" 'watch:!initial' 2>&1"),
+	// ovs-ofctl prints the events, unbuffered and among its complaints, and what it does.
+	m := &monitor{cancel: cancel, cmd: h.Command(ctx, "sh", "-c", "exec ovs-ofctl -vofctl:console:dbg -O OpenFlow14 monitor "+bridge+" 'watch:!initial' 2>&1"),
 		added: map[string]time.Time{}, gone: map[string]time.Time{}, changed: make(chan struct{})}
 	out, err := m.cmd.StdoutPipe()
 	if err == nil {
@@ -52,14 +52,13 @@ func (m *monitor) stop() {
 	_ = m.cmd.Wait() // it was killed, and says so
 }
 
-// read takes events until the command ends. ready closes with the answer that says that OVS is watching.
+// read takes events until the command ends. ready closes when no event is dropped any more (flows/ofctl's Watch).
 func (m *monitor) read(out io.Reader, ready chan<- struct{}) {
 	first := sync.OnceFunc(func() { close(ready) })
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		// Under load ovs-ofctl may complain before it has that answer.
-		if strings.Contains(lines.Text(), "FLOW_MONITOR reply") {
+		if strings.Contains(lines.Text(), " packet in format ") {
 			first()
 		}
 		event, mac := unicast(lines.Text())
