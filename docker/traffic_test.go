@@ -19,6 +19,8 @@ func TestTraffic(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{
+		// With an IPv6 address the kernel would send packets too.
+		{"link", "set", e.PeerName(), "addrgenmode", "none"},
 		{"addr", "add", "10.40.0.2/24", "dev", e.PeerName()}, {"link", "set", e.PeerName(), "up"},
 		{"neigh", "add", "10.40.0.9", "lladdr", "02:42:0a:28:00:09", "dev", e.PeerName()},
 	} {

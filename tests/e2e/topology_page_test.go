@@ -97,6 +97,7 @@ func (c charted) testBrowser(t *testing.T) {
 		if len(token) < 20 {
 			t.Errorf("token %q", token)
 		}
+		b.open("about:blank", 1280, "light") // the page would miss its server
 	})
 	t.Run("a page of one file", func(t *testing.T) {
 		file := t.TempDir() + "/page.html"
