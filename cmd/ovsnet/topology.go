@@ -123,15 +123,15 @@ func (s surveyor) mapped(ctx context.Context, view store.View) (m topology.Map, 
 // reports asks the hosts that are to measure, several at once; silent is why there is
 // none.
 func (s surveyor) reports(ctx context.Context, view store.View) (byName map[string]topology.Answer, silent error) {
+	who := s.c.String("measure")
+	if who == "none" {
+		return nil, nil
+	}
 	local := agent.NewClient(s.c.String("socket")).Inspector
 	here, silent := hostOf(ctx, local)
 	var names []string
 	for n := range view.Snapshot.Nodes() {
 		names = append(names, n.Name)
-	}
-	who := s.c.String("measure")
-	if who == "none" {
-		return nil, nil
 	}
 	if who == "here" || who == "auto" && len(names) > measuredByAll {
 		if silent != nil {

@@ -161,8 +161,8 @@ func (c *Client) dumpByProcess(ctx context.Context, condition ...string) ([]flow
 // names the flow that OVS refused.
 //
 // It talks to the bridge itself, over a connection that it keeps for the next
-// change. What it cannot write, or OVS does not take from it, ovs-ofctl tries in its turn: it knows all of OpenFlow, and the words for
-// what is wrong.
+// change. What it cannot write, or OVS does not take from it, ovs-ofctl tries in
+// its turn: it knows all of OpenFlow, and the words for what is wrong.
 func (c *Client) Apply(ctx context.Context, change flows.Delta) error {
 	if change.Empty() {
 		return nil
