@@ -17,8 +17,9 @@ func TestGuard(t *testing.T) {
 	l := up(t, lab.Options{Hosts: 3})
 	h := l.Hosts()
 	createNetwork(t, h[:2], "web", "--subnet", cidr)
-	target := member{runContainer(t, h[1], "web", "target"), "web"}
+	target := member{runContainer(t, h[1], "web", "target", "--cap-add", "NET_ADMIN"), "web"}
 	peer := runContainer(t, h[0], "web", "peer", "--cap-add", "NET_ADMIN", "-p", "5353:5353/udp")
+	acquaint(t, peer, target.container)
 	peer.waitReaches(t, target.addr)
 	// Offloaded checksums would be wrong in Open vSwitch, and the packet dropped for that.
 	peer.run(t, "ethtool", "-K", "eth1", "tx", "off")

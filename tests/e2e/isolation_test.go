@@ -140,6 +140,19 @@ func macOf(t *testing.T, c container) string {
 	return c.run(t, "cat", "/sys/class/net/eth0/address")
 }
 
+// acquaint tells the containers each other's MACs for good. Else a kernel asks again five seconds after it used what it
+// had once learned, and an answer is a packet that no test sent.
+func acquaint(t *testing.T, all ...container) {
+	t.Helper()
+	for _, c := range all {
+		for _, other := range all {
+			if other != c {
+				c.run(t, "ip", "neigh", "replace", other.addr, "lladdr", macOf(t, other), "dev", "eth0", "nud", "permanent")
+			}
+		}
+	}
+}
+
 // counters are the container's, as its host counts them.
 func counters(t *testing.T, m member) agent.Counters {
 	t.Helper()
@@ -153,7 +166,7 @@ func counters(t *testing.T, m member) agent.Counters {
 func testForged(t *testing.T, all []member) {
 	forger, victim, other := all[0], all[1], all[2]
 	own := macOf(t, forger.container)
-	forger.run(t, "ip", "neigh", "replace", victim.addr, "lladdr", macOf(t, victim.container), "dev", "eth0", "nud", "permanent")
+	acquaint(t, forger.container, victim.container, other.container)
 	forger.waitReaches(t, victim.addr)
 	for _, c := range []struct{ what, prepare, send, undo string }{
 		{"source IP", "ip addr add " + other.addr + "/32 dev eth0", "ping -q -c 4 -i 0.02 -W 1 -I " + other.addr + " " + victim.addr, "ip addr del " + other.addr + "/32 dev eth0"},
@@ -172,7 +185,7 @@ func testForged(t *testing.T, all []member) {
 				return fmt.Sprintf("%d sent, %d counted", sent, spoofed), sent >= 2 && spoofed == sent
 			})
 			if through := counters(t, victim).ToPackets - got.ToPackets; through != 0 {
-				t.Errorf("%d packets came through", through)
+				t.Errorf("%d packets came through to %s, whose neighbours are\n%s", through, victim.name, victim.run(t, "ip", "neigh"))
 			}
 			forger.run(t, strings.Fields(c.undo)...)
 			forger.waitReaches(t, victim.addr)
