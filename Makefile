@@ -32,8 +32,8 @@ test: deps build ## everything: unit, golden, property, fuzz seeds, and end to e
 	go test -count=1 -timeout 50m -p 1 ./...
 
 # The programs under test are as they would be outside; only the tests' time-outs know that the processor is emulated.
-# Each part is a machine of its own with one processor: -j2 runs two at once.
-test-kernel: test-kernel-install test-kernel-e2e-a-to-f test-kernel-e2e-g-to-z ## the end-to-end tests on the kernel's datapath and an installation, in emulated virtual machines
+# Each part is a machine of its own with one processor: -j2 runs two at once, the longest first.
+test-kernel: test-kernel-e2e-g-to-z test-kernel-e2e-a-to-f test-kernel-install ## the end-to-end tests on the kernel's datapath and an installation, in emulated virtual machines
 
 test-kernel-ci: test-kernel-install test-kernel-e2e-ci ## of test-kernel the installation, and the tests that depend most on the datapath
 
