@@ -141,8 +141,11 @@ func TestWaitEndpointForALinkMadeAnew(t *testing.T) {
 	}
 }
 
+// sceneTime is longer than the loop waits before it tries again what failed a few times.
+const sceneTime = 30 * time.Second
+
 func (s *scene) wait(e overlay.Endpoint) error {
-	ctx, cancel := context.WithTimeout(s.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(s.Context(), sceneTime)
 	defer cancel()
 	return s.loop.WaitEndpoint(ctx, e, 0)
 }
@@ -161,7 +164,7 @@ func (s *scene) settle() {
 // eventually polls at every published state.
 func (s *scene) eventually(what string, ok func(State) bool) {
 	s.Helper()
-	deadline := time.After(3 * time.Second)
+	deadline := time.After(sceneTime)
 	for {
 		state, changed := s.loop.board.look()
 		if ok(state) {
@@ -178,7 +181,7 @@ func (s *scene) eventually(what string, ok func(State) bool) {
 // soon polls the fake host.
 func (s *scene) soon(what string, ok func(*fakeHost) bool) {
 	s.Helper()
-	deadline := time.After(3 * time.Second)
+	deadline := time.After(sceneTime)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {

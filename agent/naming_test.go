@@ -116,7 +116,7 @@ func (s *namesScene) says(names map[string]string) {
 // eventually waits until the endpoint is called that, "" for nothing.
 func (s *namesScene) eventually(id, want string) {
 	s.Helper()
-	deadline := time.After(5 * time.Second)
+	deadline := time.After(sceneTime)
 	for {
 		state, changed := s.look()
 		e, _ := state.View.Snapshot.Endpoint("n1", id)

@@ -79,6 +79,7 @@ func someProbe(t *testing.T, back bool, token byte) (decided, journey.Probe) {
 func TestProbesAreSent(t *testing.T) {
 	w := &wire{ears: map[string]chan time.Time{}}
 	p := NewProber(w, w)
+	p.limit.SetLimit(0) // as if no time passed here
 	d, probe := someProbe(t, false, 1)
 	sending, err := p.Send(t.Context(), d, probe)
 	if err != nil || sending.Answered != time.Unix(7, 0) || len(w.sent) != 1 || w.sent[0] != "76 bytes from port 2" {

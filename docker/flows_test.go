@@ -246,9 +246,9 @@ func TestGoneIsGone(t *testing.T) {
 
 // TestLinkGoesWithoutStore deletes an endpoint while etcd is away.
 func TestLinkGoesWithoutStore(t *testing.T) {
-	r := joinReady(t, func(c *Config) { c.Timeout = shortly })
+	r := joinReady(t)
 	r.must(t, "NetworkDriver.Join", theEndpoint)
-	r.store.hang = true
+	r.Timeout, r.store.hang = shortly, true
 	r.refused(t, "NetworkDriver.DeleteEndpoint", theEndpoint, "etcd", "no answer")
 	if len(r.links.links) > 0 {
 		t.Errorf("the link stays: %v", r.links.links)

@@ -64,7 +64,8 @@ func TestDeadlines(t *testing.T) {
 		})
 	}
 	t.Run("loop", func(t *testing.T) {
-		r := joinReady(t, func(c *Config) { c.Timeout = shortly })
+		r := joinReady(t)
+		r.Timeout = shortly
 		r.loop.hang = true
 		r.refused(t, "NetworkDriver.Join", theEndpoint, "Open vSwitch: no answer within 50ms")
 		if len(r.links.links) > 0 {

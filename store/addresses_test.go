@@ -9,9 +9,9 @@ import (
 	"github.com/ovsnet/ovsnet/overlay"
 )
 
-// quick makes reservations of this store last no longer than etcd can make them.
+// quick makes reservations of this store end soon, though not before a call on a busy machine has.
 func quick(s *Store) *Store {
-	s.ttl = time.Second
+	s.ttl = 5 * time.Second
 	return s
 }
 

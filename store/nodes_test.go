@@ -17,7 +17,7 @@ func live(t *testing.T, s *Store, node string, id Identity) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.KeepAlive(ctx, node, id, time.Second) }()
+	go func() { done <- s.KeepAlive(ctx, node, id, 10*time.Second) }()
 	stop = func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 // callLimit is how long a plugin call may take, with something to spare for what Docker does around it.
-const callLimit = 20*time.Second + slowness*5*time.Second
+const callLimit = 20*time.Second + slowness*15*time.Second
 
 // What bad input gets: etcd, OVSDB or ovs-vswitchd away at start.
 //
@@ -38,7 +38,7 @@ func activates(t *testing.T, h *lab.Host) {
 			t.Errorf("%s answers %d %s", call, status, text)
 		}
 	}
-	if took := time.Since(began); took > slowness*2*time.Second {
+	if took := time.Since(began); took > slowness*10*time.Second {
 		t.Errorf("it took %s", took)
 	}
 }
@@ -62,10 +62,11 @@ func refusedInTime(t *testing.T, h *lab.Host, words []string, argv ...string) {
 	}
 }
 
-// recovers holds that containers run when what was away is back, without anything else being done.
+// recovers holds that containers run when what was away is back, without anything else being done. ovs-vswitchd tries
+// OVSDB only every eight seconds after a while, and other hosts' way to etcd leads through it.
 func recovers(t *testing.T, h *lab.Host) {
 	t.Helper()
-	eventually(t, h.Name+" serves again", func() (string, bool) {
+	within(t, 4*statePatience, h.Name+" serves again", func() (string, bool) {
 		text, err := try(t, h, "ovsnet", "status")
 		return text, err == nil
 	})

@@ -120,9 +120,18 @@ func testMTU(t *testing.T, l *lab.Lab) {
 		}
 	}
 	one.waitReaches(t, two.addr)
-	one.run(t, "ping", "-q", "-c", "1", "-W", "2", "-M", "do", "-s", "1272", two.addr)
+	one.waitCarries(t, 1272, two.addr)
 	wide := runContainer(t, l.Host(1), "web", "wide")
 	peer := container{host: l.Host(2), name: "peer", addr: addressOn(t, l.Host(2), "peer", "web")}
 	wide.waitReaches(t, peer.addr)
-	wide.run(t, "ping", "-q", "-c", "1", "-W", "2", "-M", "do", "-s", "1422", peer.addr)
+	wide.waitCarries(t, 1422, peer.addr)
+}
+
+// waitCarries waits until a ping with so many bytes arrives in one piece. One that is too large never does.
+func (c container) waitCarries(t *testing.T, size int, addr string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d bytes arrive at %s from %s", size, addr, c.name), func() (string, bool) {
+		out, err := c.try(t, "ping", "-q", "-c", "1", "-W", "2", "-M", "do", "-s", fmt.Sprint(size), addr)
+		return out, err == nil
+	})
 }

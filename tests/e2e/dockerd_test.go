@@ -17,7 +17,7 @@ import (
 
 // shortGrace is how soon an agent here gives up on what Docker has forgotten: longer than Docker takes from Join until
 // the container has its link, also on a busy machine.
-const shortGrace = 6 * time.Second * slowness
+const shortGrace = 12 * time.Second * slowness
 
 // quickly is an agent that gives up early on what Docker has forgotten.
 func quickly() lab.Options {
@@ -57,7 +57,7 @@ func TestDockerdReturns(t *testing.T) {
 // counts waits until etcd has so many endpoints, each with one MAC, and OVS a port for each of the host's own.
 func (p pair) counts(t *testing.T, endpoints int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("there are %d endpoints", endpoints), func() (string, bool) {
+	within(t, shortGrace+statePatience, fmt.Sprintf("there are %d endpoints", endpoints), func() (string, bool) {
 		there, macs := p.etcd.keys(t, "endpoints/"), p.etcd.keys(t, "macs/")
 		local := 0
 		for _, h := range p.lab.Hosts() {

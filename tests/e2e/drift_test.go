@@ -16,7 +16,7 @@ func TestDriftHeals(t *testing.T) {
 	h := p.lab.Host(1)
 	p.reach(t)
 	p.settled(t)
-	drift := func() agent.DriftStatus { return query[agent.Status](t, h, "status").Drift }
+	drift := func() agent.DriftStatus { s, _ := statusOf(t, h); return s.Drift }
 	ofctl := func(verb, flow string) { run(t, h, "ovs-ofctl", "-O", "OpenFlow15", verb, bridge, flow) }
 	var remote flows.Installed
 	for _, f := range installed(t, h) {

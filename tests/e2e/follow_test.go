@@ -30,6 +30,7 @@ func TestFollow(t *testing.T) {
 	f := followed{etcd: l.Host(1), asked: l.Host(2), asks: l.Host(3)}
 	f.one, f.two = runContainer(t, f.asked, "web", "one"), runContainer(t, l.Host(1), "web", "two")
 	f.one.waitReaches(t, f.two.addr)
+	waitNamed(t, f.asked, "two")
 	before := packetSockets(t, f.asked)
 	t.Run("changes of the flows", f.testChanges)
 	t.Run("packets at an endpoint", f.testEndpoint)
@@ -142,7 +143,7 @@ func (f followed) testEndpoint(t *testing.T) {
 	f.nobodyFollows(t)
 	// A container that ends is told of, and nothing of it stays open.
 	short := runContainer(t, f.asked, "web", "short")
-	b = f.capturing(t, "short")
+	b = f.capturing(t, short.addr)
 	short.remove(t)
 	if got := (&flowWatch{background: b}).ends(t); got != 3 || !strings.Contains(b.String(), "it went down, as when its container stops") {
 		t.Errorf("exit status %d: %s", got, b)
@@ -229,6 +230,7 @@ func (f followed) testEtcdAway(t *testing.T) {
 	if got := interrupted(t, b); got != 0 || !strings.Contains(b.String(), " 0 lost") {
 		t.Errorf("exit status %d: %s", got, b)
 	}
+	f.nobodyFollows(t)
 }
 
 // testKilled: whoever is killed leaves nothing behind.
@@ -239,7 +241,7 @@ func (f followed) testKilled(t *testing.T) {
 	if n := packetSockets(t, f.asked); n != before+2 {
 		t.Errorf("with two captures there are %d packet sockets, before %d", n, before)
 	}
-	if text := run(t, f.asked, "ovsnet", "status"); !strings.Contains(text, "by 3 from elsewhere") {
+	if text, _ := try(t, f.asked, "ovsnet", "status"); !strings.Contains(text, "by 3 from elsewhere") {
 		t.Errorf("the status does not say who follows:\n%s", text)
 	}
 	for _, b := range append(captures, watch) {

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ovsnet/ovsnet/agent"
 	"github.com/ovsnet/ovsnet/tests/lab"
 )
 
@@ -96,8 +95,8 @@ func testGarbageKeys(t *testing.T, l *lab.Lab, c cluster) {
 		c.remove(t, key)
 	}
 	eventually(t, "the agent has nothing to report any more", func() (string, bool) {
-		status := query[agent.Status](t, l.Host(2), "status")
-		return strings.Join(status.Reasons, "; "), len(status.Problems) == 0
+		status, said := statusOf(t, l.Host(2))
+		return said, status.Node != "" && len(status.Problems) == 0
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ovsnet/ovsnet/agent"
 	"github.com/ovsnet/ovsnet/tests/lab"
 )
 
@@ -96,9 +95,10 @@ func testNameTaken(t *testing.T, l *lab.Lab) {
 	waitUnready(t, h, `node "h3"`, "192.0.2.3")
 	refused(t, h, []string{`node "h3"`}, createArgs("bad", "--subnet", "10.97.0.0/24")...)
 	restartAgent(t, h, lab.AgentOptions{}, true)
-	if status := query[agent.Status](t, l.Host(3), "status"); !status.Ready {
-		t.Errorf("whose name it is suffers: %+v", status)
-	}
+	eventually(t, "whose name it is does not suffer", func() (string, bool) {
+		s, said := statusOf(t, l.Host(3))
+		return said, s.Ready
+	})
 }
 
 // underlayLink is the link that has a host's VTEP address.

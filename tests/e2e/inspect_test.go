@@ -104,10 +104,7 @@ func testExplain(t *testing.T, h *lab.Host, two container) {
 			}
 		}
 	}
-	eventually(t, "h1 knows two by its name", func() (string, bool) {
-		text, err := try(t, h, "ovsnet", "flows", "ls", "--endpoint", "two")
-		return text, err == nil
-	})
+	waitNamed(t, h, "two")
 	remote := "two (" + two.addr + ") of network web lives on h2"
 	for _, pipe := range []string{"ovs-ofctl dump-flows br-ovsnet", "ovs-ofctl -O OpenFlow15 --names dump-flows br-ovsnet"} {
 		text := run(t, h, "sh", "-c", pipe+" | ovsnet flows explain")

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/ovsnet/ovsnet/flows"
 	"github.com/ovsnet/ovsnet/flows/journey"
+	"github.com/ovsnet/ovsnet/tests/lab"
 )
 
 // testLive: what the trace says of a packet, a packet does, and every flow on its way counts it.
@@ -25,26 +27,28 @@ func (w traced) testLive(t *testing.T) {
 		{w.two, []string{"--proto", "arp"}, "h2", []string{"until the answer, by h2's clock"}},
 	} {
 		// From whatever host it is asked.
-		told, status := w.trace(t, w.h3, append([]string{w.one.addr, c.to.addr, "--live"}, c.args...)...)
-		sent := told.Live
-		if sent == nil || !sent.Delivered || status != 0 {
-			t.Errorf("to %s, %v: exit status %d, %+v", c.to.name, c.args, status, sent)
-			continue
-		}
-		if got := movedOn(sent.Moved); got != c.hosts {
-			t.Errorf("to %s, %v: flows on %q counted it, want %q: %+v", c.to.name, c.args, got, c.hosts, sent.Moved)
-		}
-		for _, word := range c.times {
-			if !strings.Contains(strings.Join(sent.Times, "\n"), word) {
-				t.Errorf("to %s, %v: the times do not say %q: %v", c.to.name, c.args, word, sent.Times)
-			}
-		}
+		w.waitLive(t, w.h3, 0, func(sent *journey.Live) bool {
+			times := strings.Join(sent.Times, "\n")
+			return sent.Delivered && movedOn(sent.Moved) == c.hosts &&
+				!slices.ContainsFunc(c.times, func(word string) bool { return !strings.Contains(times, word) })
+		}, append([]string{w.one.addr, c.to.addr}, c.args...)...)
 	}
 	t.Run("troubles nobody", w.testHarmless)
 	t.Run("is dropped", w.testLiveDropped)
 	refused(t, w.h2, []string{"no packet is sent in another's name"}, "ovsnet", "flows", "trace", "--network", "web", w.one.addr, w.two.addr, "--live", "--from-ip", "10.80.0.99")
 	refused(t, w.h2, []string{"in different networks"}, "ovsnet", "flows", "trace", w.one.addr, w.other.addr, "--live")
 }
+
+// waitLive sends probes until one ends as it should: a packet is awaited for half a second, which a busy machine may take.
+func (w traced) waitLive(t *testing.T, asks *lab.Host, want int, ok func(*journey.Live) bool, args ...string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("a probe %v ends as it should", args), func() (string, bool) {
+		told, status := w.trace(t, asks, append(args, "--live")...)
+		return fmt.Sprintf("exit status %d, %+v", status, told.Live), status == want && told.Live != nil && ok(told.Live)
+	})
+}
+
+func delivered(sent *journey.Live) bool { return sent.Delivered }
 
 // movedOn are the hosts on which all flows that a packet met have counted.
 func movedOn(list []journey.Moved) string {
@@ -63,9 +67,7 @@ func movedOn(list []journey.Moved) string {
 // testHarmless: probes of UDP and TCP come to no program, even where one listens on their port.
 func (w traced) testHarmless(t *testing.T) {
 	server := w.two.listen(t, w.two.addr+":5300")
-	if told, status := w.trace(t, w.h2, w.one.addr, w.two.addr, "--live", "--proto", "udp", "--dport", "5300"); status != 0 {
-		t.Errorf("exit status %d, %+v", status, told.Live)
-	}
+	w.waitLive(t, w.h2, 0, delivered, w.one.addr, w.two.addr, "--proto", "udp", "--dport", "5300")
 	// What came is there by now: the kernel queues it, or throws it away, as it comes.
 	if err := server.SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil {
 		t.Fatal(err)
@@ -74,9 +76,7 @@ func (w traced) testHarmless(t *testing.T) {
 		t.Errorf("a program got %d bytes of a probe", n)
 	}
 	established := w.two.run(t, "cat", "/proc/net/snmp")
-	if told, status := w.trace(t, w.h2, w.one.addr, w.two.addr, "--live", "--proto", "tcp", "--dport", "5300"); status != 0 {
-		t.Errorf("exit status %d, %+v", status, told.Live)
-	}
+	w.waitLive(t, w.h2, 0, delivered, w.one.addr, w.two.addr, "--proto", "tcp", "--dport", "5300")
 	if sent := func(text string) string { return snmp(text, "Tcp", "OutRsts") }; sent(established) != sent(w.two.run(t, "cat", "/proc/net/snmp")) {
 		t.Error("a probe of TCP was answered with a reset")
 	}
@@ -105,8 +105,7 @@ func (w traced) testLiveDropped(t *testing.T) {
 	has := installed(t, w.h3)
 	change(t, w.h3, spoil)
 	defer change(t, w.h3, undo(has, spoil))
-	told, status := w.trace(t, w.h2, w.one.addr, w.two.addr, "--live", "--proto", "udp")
-	if status != 1 || told.Live == nil || !strings.Contains(told.Live.Text, "dropped on h3 in "+flows.Forward.String()) {
-		t.Errorf("exit status %d, %+v", status, told.Live)
-	}
+	w.waitLive(t, w.h2, 1, func(sent *journey.Live) bool {
+		return strings.Contains(sent.Text, "dropped on h3 in "+flows.Forward.String())
+	}, w.one.addr, w.two.addr, "--proto", "udp")
 }

@@ -77,3 +77,12 @@ func isCalled(t *testing.T, l *lab.Lab, addr, name string) {
 		})
 	}
 }
+
+// waitNamed waits until the host's agent knows a container by its name, which Docker tells after the container runs.
+func waitNamed(t *testing.T, h *lab.Host, name string) {
+	t.Helper()
+	eventually(t, h.Name+" knows "+name+" by its name", func() (string, bool) {
+		text, err := try(t, h, "ovsnet", "flows", "ls", "--endpoint", name)
+		return text, err == nil
+	})
+}

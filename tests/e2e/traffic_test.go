@@ -68,7 +68,7 @@ type traffic struct {
 }
 
 // streamPiece is how long the stream must not stand still.
-const streamPiece = slowness * time.Second / 2
+const streamPiece = slowness * time.Second
 
 // streaming is a stream in small pieces: the sockets through which the userspace datapath takes packets from containers
 // hold about ninety, and whatever stops ovs-vswitchd's thread for a moment, as other work of this machine may, would
@@ -82,6 +82,10 @@ func startTraffic(t *testing.T, from, to container) *traffic {
 	t.Helper()
 	from.waitReaches(t, to.addr)
 	to.run(t, "sh", "-c", "iperf3 -s -D")
+	eventually(t, "iperf3 listens", func() (string, bool) {
+		out, err := to.try(t, "grep", "-h", "-i", ":1451 0*:0000 0A", "/proc/net/tcp", "/proc/net/tcp6")
+		return out, err == nil
+	})
 	tr := &traffic{from: from, to: to}
 	tr.stream = inBackground(t, from.host, append([]string{"docker", "exec", from.name}, streaming(to.addr)...)...)
 	t.Cleanup(tr.stop)

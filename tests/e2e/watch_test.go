@@ -113,6 +113,7 @@ func printedObjects[T any](t *testing.T, b *background) (list []T) {
 // testChanges: ovsnet's changes and others' are told apart, with what each flow is for, also when it is gone.
 func testChanges(t *testing.T, p pair) {
 	h := p.lab.Host(1)
+	waitNamed(t, h, "two")
 	w := watchFlows(t, h)
 	var remote flows.Installed
 	for _, f := range installed(t, h) {
@@ -136,10 +137,7 @@ func testChanges(t *testing.T, p pair) {
 			t.Errorf("a container that came is told as %+v", c)
 		}
 	}
-	eventually(t, "h1 knows three by its name", func() (string, bool) {
-		text, err := try(t, h, "ovsnet", "flows", "ls", "--endpoint", "three")
-		return text, err == nil
-	})
+	waitNamed(t, h, "three")
 	three.remove(t)
 	w.tells(t, "ovsnet removed Forward: through the tunnel to three ("+three.addr+") in web, on h2", "ovsnet removed ArpResponder: ARP answer for three ("+three.addr+") in web, on h2")
 	if err := w.cmd.Process.Signal(os.Interrupt); err != nil {
