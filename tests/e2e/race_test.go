@@ -26,7 +26,7 @@ const (
 	// loseOneIn is how rarely a piece of etcd's answers is lost, with its connection.
 	loseOneIn = 15
 	// settle is how long what a crash left may stay: the agent's grace, and then a minute for the address.
-	settle = 100 * time.Second
+	settle = shortGrace + 95*time.Second
 )
 
 // 200 endpoints are created and removed at the same time on two hosts through Docker, both agents racing on one pool,
@@ -79,7 +79,7 @@ func loseAnswers(t *testing.T, l *lab.Lab) []*door {
 	for _, h := range l.Hosts() {
 		d := openDoor(t, h, h, etcdAddress, func() bool { return rand.N(loseOneIn) == 0 })
 		doors = append(doors, d)
-		args := []string{"--grace", "5s"}
+		args := []string{"--grace", shortGrace.String()}
 		if h == l.Host(2) {
 			args = append(args, "--plugin-socket", behindSocket)
 		}
@@ -111,13 +111,14 @@ func (r *race) run(t *testing.T, hosts []*lab.Host) {
 		}
 	}
 	began := time.Now()
-	var group errgroup.Group
+	// Who waits for a kill waits in vain where another has failed.
+	group, ctx := errgroup.WithContext(t.Context())
 	for _, h := range hosts {
 		for i := range raceContainers {
-			group.Go(func() error { return r.compete(t, h, fmt.Sprint("c", i)) })
+			group.Go(func() error { return r.compete(ctx, t, h, fmt.Sprint("c", i)) })
 		}
 	}
-	group.Go(func() error { return r.revive(t) })
+	group.Go(func() error { return r.revive(ctx, t) })
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +126,7 @@ func (r *race) run(t *testing.T, hosts []*lab.Host) {
 }
 
 // compete connects and disconnects one container. What Docker cannot do because it was killed is done again.
-func (r *race) compete(t *testing.T, h *lab.Host, name string) error {
+func (r *race) compete(ctx context.Context, t *testing.T, h *lab.Host, name string) error {
 	for round := 0; round < raceRounds; {
 		r.arm(h)
 		err := r.connect(t, h, name, round < raceRounds-1)
@@ -137,6 +138,8 @@ func (r *race) compete(t *testing.T, h *lab.Host, name string) error {
 		default:
 			select {
 			case <-r.revived:
+			case <-ctx.Done():
+				return err
 			case <-time.After(commandPatience):
 				return fmt.Errorf("dockerd was not killed, but: %w", err)
 			}
@@ -200,16 +203,18 @@ func (r *race) drop(addr string) {
 }
 
 // revive starts dockerd again after the gatekeeper killed it. What its containers had held they have no more.
-func (r *race) revive(t *testing.T) error {
+func (r *race) revive(ctx context.Context, t *testing.T) error {
 	select {
 	case err := <-r.gate.killed:
 		if err != nil {
 			return err
 		}
+	case <-ctx.Done():
+		return ctx.Err()
 	case <-time.After(3 * commandPatience):
 		return fmt.Errorf("dockerd never made the call at which it was to be killed")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), commandPatience)
+	ctx, cancel := context.WithTimeout(ctx, commandPatience)
 	defer cancel()
 	if err := r.gate.host.Start(ctx, lab.Dockerd); err != nil {
 		return err
