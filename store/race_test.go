@@ -17,7 +17,8 @@ import (
 // an error, and whose reservations are short.
 func (s *server) injured(t *testing.T, number int, rate float64, seed uint64) docker {
 	t.Helper()
-	store := quick(s.open(t))
+	store := s.open(t)
+	store.ttl = time.Second // some of these expire while others ask
 	meddle(store, &faults{dice: rand.New(rand.NewPCG(seed, uint64(number))), rate: rate / 2})
 	register(t, store, number)
 	return docker{store, nodeName(number)}

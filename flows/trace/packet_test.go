@@ -75,13 +75,13 @@ func tens(endpoints int) []flows.Flow {
 	return set
 }
 
-// A trace through 30,000 flows, index and all, takes no time that grows with their square.
+// A trace through 30,000 flows, index and all, takes a moment and no more.
 func TestManyFlowsTakeLittleTime(t *testing.T) {
 	set, begin := tens(15000), time.Now()
 	if got := told(trace.Run(bridgePorts(), set, local())); got != "1→192.0.2.2/0x1000" {
 		t.Errorf("goes to %s", got)
 	}
-	if took := time.Since(begin); took > 10*time.Second {
+	if took := time.Since(begin); took > 5*time.Second {
 		t.Errorf("took %s", took)
 	}
 }

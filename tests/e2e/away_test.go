@@ -38,7 +38,8 @@ func activates(t *testing.T, h *lab.Host) {
 			t.Errorf("%s answers %d %s", call, status, text)
 		}
 	}
-	if took := time.Since(began); took > slowness*10*time.Second {
+	// One that waited for what is away would take as long as a call may.
+	if took := time.Since(began); took > min(slowness*10*time.Second, 18*time.Second) {
 		t.Errorf("it took %s", took)
 	}
 }

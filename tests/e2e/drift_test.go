@@ -30,7 +30,12 @@ func TestDriftHeals(t *testing.T) {
 		"taken":   func() { ofctl("add-flow", fmt.Sprintf("cookie=5,%s,actions=drop", remote.Key)) },
 		"emptied": func() { run(t, h, "ovs-ofctl", "del-flows", bridge) },
 	} {
-		before := drift().Repaired
+		var before uint64
+		eventually(t, "the agent says how much it repaired", func() (string, bool) {
+			s, said := statusOf(t, h)
+			before = s.Drift.Repaired
+			return said, s.Node != ""
+		})
 		meddle()
 		eventually(t, "the flow that was "+name+" is back", func() (string, bool) {
 			d := drift()

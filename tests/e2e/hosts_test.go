@@ -94,11 +94,11 @@ func testNameTaken(t *testing.T, l *lab.Lab) {
 	restartAgent(t, h, lab.AgentOptions{Args: []string{"--node", "h3"}}, false)
 	waitUnready(t, h, `node "h3"`, "192.0.2.3")
 	refused(t, h, []string{`node "h3"`}, createArgs("bad", "--subnet", "10.97.0.0/24")...)
-	restartAgent(t, h, lab.AgentOptions{}, true)
 	eventually(t, "whose name it is does not suffer", func() (string, bool) {
 		s, said := statusOf(t, l.Host(3))
 		return said, s.Ready
 	})
+	restartAgent(t, h, lab.AgentOptions{}, true)
 }
 
 // underlayLink is the link that has a host's VTEP address.

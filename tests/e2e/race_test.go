@@ -26,7 +26,7 @@ const (
 	// loseOneIn is how rarely a piece of etcd's answers is lost, with its connection.
 	loseOneIn = 15
 	// settle is how long what a crash left may stay: the agent's grace, and then a minute for the address.
-	settle = shortGrace + 95*time.Second
+	settle = shortGrace + time.Minute + 2*statePatience
 )
 
 // 200 endpoints are created and removed at the same time on two hosts through Docker, both agents racing on one pool,

@@ -83,7 +83,7 @@ func startTraffic(t *testing.T, from, to container) *traffic {
 	from.waitReaches(t, to.addr)
 	to.run(t, "sh", "-c", "iperf3 -s -D")
 	eventually(t, "iperf3 listens", func() (string, bool) {
-		out, err := to.try(t, "grep", "-h", "-i", ":1451 0*:0000 0A", "/proc/net/tcp", "/proc/net/tcp6")
+		out, err := to.try(t, "sh", "-c", `cat /proc/net/tcp /proc/net/tcp6 | grep -i ":1451 0*:0000 0A"`)
 		return out, err == nil
 	})
 	tr := &traffic{from: from, to: to}
