@@ -98,6 +98,8 @@ type race struct {
 
 	mu   sync.Mutex
 	turn int
+	// connected is how many endpoints there have been.
+	connected int
 	// held is who has an address as Docker says, from after it connected until before it disconnects.
 	held map[string]string
 }
@@ -178,12 +180,22 @@ func (r *race) connect(t *testing.T, h *lab.Host, name string, leave bool) error
 	if err := r.hold(addr, h.Name+"/"+name); err != nil {
 		t.Error(err)
 	}
+	r.progress(t)
 	if !leave {
 		return nil
 	}
 	r.drop(addr)
 	_, err = try(t, h, "docker", "network", "disconnect", "race", name)
 	return err
+}
+
+// progress shows that the race goes on, once in as many endpoints as there are containers on a host.
+func (r *race) progress(t *testing.T) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.connected++; r.connected%raceContainers == 0 {
+		t.Logf("%d endpoints have been connected", r.connected)
+	}
 }
 
 func (r *race) hold(addr, who string) error {
