@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,15 +33,20 @@ func TestAway(t *testing.T) {
 // activates holds that Docker gets the answers that it asks for only once.
 func activates(t *testing.T, h *lab.Host) {
 	t.Helper()
-	began := time.Now()
-	for _, call := range []string{"/Plugin.Activate", "/NetworkDriver.GetCapabilities", "/IpamDriver.GetCapabilities", "/IpamDriver.GetDefaultAddressSpaces"} {
-		if status, text := postPlugin(t, h, call, "{}"); status != http.StatusOK {
-			t.Errorf("%s answers %d %s", call, status, text)
+	const tries, atOnce = 3, min(slowness*2*time.Second, 18*time.Second)
+	var took []time.Duration
+	for range tries {
+		began := time.Now()
+		for _, call := range []string{"/Plugin.Activate", "/NetworkDriver.GetCapabilities", "/IpamDriver.GetCapabilities", "/IpamDriver.GetDefaultAddressSpaces"} {
+			if status, text := postPlugin(t, h, call, "{}"); status != http.StatusOK {
+				t.Errorf("%s answers %d %s", call, status, text)
+			}
 		}
+		took = append(took, time.Since(began))
 	}
-	// One that waited for what is away would take as long as a call may.
-	if took := time.Since(began); took > min(slowness*10*time.Second, 18*time.Second) {
-		t.Errorf("it took %s", took)
+	// Those that waited for what is away would each take as long as a call may; a busy machine is not late every time.
+	if fastest := slices.Min(took); fastest > atOnce {
+		t.Errorf("it took %v", took)
 	}
 }
 

@@ -31,7 +31,7 @@ func main() {
 }
 
 // counts are how much is measured.
-type counts struct{ rounds, burst, creates int }
+type counts struct{ rounds, burst, bursts, creates int }
 
 func run(ctx context.Context) error {
 	bin := flag.String("bin", "bin", "where ovsnet and ovsnet-lab are")
@@ -39,6 +39,7 @@ func run(ctx context.Context) error {
 	var c counts
 	flag.IntVar(&c.rounds, "rounds", 21, "how many containers of each kind are started one by one")
 	flag.IntVar(&c.burst, "parallel", 100, "how many are started at once; 0 for not at all")
+	flag.IntVar(&c.bursts, "bursts", 3, "how often that many are")
 	flag.IntVar(&c.creates, "creates", 7, "how many networks of each kind are made; 0 for not at all")
 	flag.Parse()
 	// The lab's own agents log for debugging, which users' do not.
@@ -89,7 +90,7 @@ func measure(ctx context.Context, l *lab.Lab, c counts, report *figures.Control)
 		return err
 	}
 	if c.burst > 0 {
-		if report.Bursts, err = bursts(ctx, l.Host(1), kinds, c.burst); err != nil {
+		if report.Bursts, err = bursts(ctx, l.Host(1), kinds, c.burst, c.bursts); err != nil {
 			return err
 		}
 	}

@@ -18,21 +18,33 @@ import (
 // firstOfBurst is the number of the first container of a burst, behind those that were started one by one.
 const firstOfBurst = 10000
 
-// bursts starts that many containers of each kind, one kind after the other.
-func bursts(ctx context.Context, h *lab.Host, kinds []kind, count int) ([]figures.Burst, error) {
-	var list []figures.Burst
-	for _, k := range kinds {
-		fmt.Fprintf(os.Stderr, "  %d containers at once, %s\n", count, k.name)
-		b, err := burst(ctx, h, k, count)
-		if err != nil {
-			return nil, err
+// manyTimes are those of one kind's bursts, in milliseconds: of each burst, and of each container of all.
+type manyTimes struct {
+	all, removed, each []float64
+	failed             int
+}
+
+// bursts starts that many containers of each kind at once, one kind after the other, and all that so many times.
+func bursts(ctx context.Context, h *lab.Host, kinds []kind, count, rounds int) ([]figures.Burst, error) {
+	took := make([]manyTimes, len(kinds))
+	for round := range rounds {
+		for _, i := range turns(len(kinds), round) {
+			fmt.Fprintf(os.Stderr, "  %d containers at once, %s, %d of %d\n", count, kinds[i].name, round+1, rounds)
+			if err := took[i].take(ctx, h, kinds[i], count, firstOfBurst+round*count); err != nil {
+				return nil, err
+			}
 		}
-		list = append(list, b)
+	}
+	var list []figures.Burst
+	for i, k := range kinds {
+		list = append(list, figures.Burst{Kind: k.name, Count: count, Rounds: rounds, All: figures.NewSpread(took[i].all),
+			Each: figures.NewSpread(took[i].each), Remove: figures.NewSpread(took[i].removed), Failed: took[i].failed})
 	}
 	return list, nil
 }
 
-func burst(ctx context.Context, h *lab.Host, k kind, count int) (figures.Burst, error) {
+// take starts and removes one burst, whose first container has that number.
+func (t *manyTimes) take(ctx context.Context, h *lab.Host, k kind, count, first int) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var group sync.WaitGroup
@@ -42,22 +54,22 @@ func burst(ctx context.Context, h *lab.Host, k kind, count int) (figures.Burst, 
 		names[i] = fmt.Sprintf("many%d", i)
 		group.Go(func() {
 			began := time.Now()
-			_, errs[i] = h.Run(ctx, k.start(names[i], firstOfBurst+i)...)
+			_, errs[i] = h.Run(ctx, k.start(names[i], first+i)...)
 			took[i] = figures.MS(time.Since(began))
 		})
 	}
 	group.Wait()
-	b := figures.Burst{Kind: k.name, Count: count, All: figures.MS(time.Since(began)), Each: figures.NewSpread(took)}
+	t.all, t.each = append(t.all, figures.MS(time.Since(began))), append(t.each, took...)
 	for _, err := range errs {
 		if err != nil {
-			b.Failed++
+			t.failed++
 			fmt.Fprintf(os.Stderr, "  %s: %v\n", k.name, err)
 		}
 	}
 	began = time.Now()
 	_, err := h.Run(ctx, append([]string{"docker", "rm", "-f"}, names...)...)
-	b.Remove = figures.MS(time.Since(began))
-	return b, err
+	t.removed = append(t.removed, figures.MS(time.Since(began)))
+	return err
 }
 
 // creates makes that many networks of each kind, in turns.
@@ -65,10 +77,12 @@ func creates(ctx context.Context, l *lab.Lab, rounds int) ([]figures.Create, err
 	commands, usable, failed := map[string][]float64{}, map[string][]float64{}, map[string]int{}
 	for round := range rounds {
 		fmt.Fprintf(os.Stderr, "\r  network %d of %d of each kind", round+1, rounds)
-		for _, k := range []kind{
+		kinds := []kind{
 			overlayKind(fmt.Sprintf("overlay%d", round), netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 84, byte(16 * round), 0}), 20)),
 			ovsnetKind(fmt.Sprintf("ovsnet%d", round), netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 85, byte(16 * round), 0}), 20)),
-		} {
+		}
+		for _, i := range turns(len(kinds), round) {
+			k := kinds[i]
 			kind := k.name[:len(k.name)-1]
 			said, used, err := oneCreate(ctx, l, k)
 			if ctx.Err() != nil {

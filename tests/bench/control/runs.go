@@ -27,7 +27,8 @@ func runs(ctx context.Context, h *lab.Host, kinds []kind, probers []*prober, rou
 	took := make([]times, len(kinds))
 	for round := range rounds {
 		fmt.Fprintf(os.Stderr, "\r  container %d of %d of each kind", round+1, rounds)
-		for i, k := range kinds {
+		for _, i := range turns(len(kinds), round) {
+			k := kinds[i]
 			took[i].take(ctx, h, k, nil, 2*round)
 			if k.prefix.IsValid() {
 				took[i].take(ctx, h, k, probers, 2*round+1)
@@ -48,6 +49,18 @@ func runs(ctx context.Context, h *lab.Host, kinds []kind, probers []*prober, rou
 		list = append(list, r)
 	}
 	return list, nil
+}
+
+// turns is the order of a round: who comes first in one comes last in the next, because what ran before is felt.
+func turns(kinds, round int) []int {
+	order := make([]int, kinds)
+	for i := range order {
+		order[i] = i
+		if round%2 == 1 {
+			order[i] = kinds - 1 - i
+		}
+	}
+	return order
 }
 
 // take starts and removes one container and adds what that took: with probers when it was reached, else all else.

@@ -47,12 +47,12 @@ type Create struct {
 
 // Burst is many containers of a kind started at once on one host, and removed by one command.
 type Burst struct {
-	Kind  string
-	Count int
-	// All is until the last `docker run` returned, Each the time of one of them, in milliseconds.
-	All    float64
-	Each   Spread
-	Remove float64
+	Kind string
+	// Count is how many containers are in each of how many Rounds.
+	Count, Rounds int
+	// All is until the last `docker run` of a round returned, Each the time of one of them, and Remove that of the
+	// command that removes them, in milliseconds.
+	All, Each, Remove Spread
 	// Failed is how many of them did not start.
 	Failed int
 }
@@ -75,9 +75,9 @@ func (c Control) Tables() []Table {
 	for _, r := range c.Creates {
 		create.Rows = append(create.Rows, []string{r.Kind, r.Commands.String(), r.Usable.String(), fmt.Sprint(r.Failed)})
 	}
-	many := Table{Title: "Many containers at once on one host", Head: []string{"network", "containers", "until all run, s", "each, ms", "removal of all, s", "failed"}}
+	many := Table{Title: "Many containers at once on one host, medians with quartiles", Head: []string{"network", "containers", "times", "until all run, s", "each, s", "removal of all, s", "failed"}}
 	for _, r := range c.Bursts {
-		many.Rows = append(many.Rows, []string{r.Kind, fmt.Sprint(r.Count), fmt.Sprintf("%.1f", r.All/1000), r.Each.String(), fmt.Sprintf("%.1f", r.Remove/1000), fmt.Sprint(r.Failed)})
+		many.Rows = append(many.Rows, []string{r.Kind, fmt.Sprint(r.Count), fmt.Sprint(r.Rounds), r.All.Seconds(), r.Each.Seconds(), r.Remove.Seconds(), fmt.Sprint(r.Failed)})
 	}
 	measured := []Table{run, call, create, many}
 	return slices.DeleteFunc(measured, func(t Table) bool { return len(t.Rows) == 0 })

@@ -85,3 +85,8 @@ func NewSpread(all []float64) Spread {
 
 // String shows the median, and the quartiles behind it.
 func (s Spread) String() string { return fmt.Sprintf("%.1f (%.1f to %.1f)", s.Median, s.Low, s.High) }
+
+// Seconds is String of milliseconds, in seconds.
+func (s Spread) Seconds() string {
+	return Spread{Median: s.Median / 1000, Low: s.Low / 1000, High: s.High / 1000}.String()
+}

@@ -28,6 +28,8 @@ type Row struct {
 	EtcdBytes float64
 	// Changes is at several rates.
 	Changes []Changes
+	// Sustained is for seconds each, at growing rates, up to the first that is not kept up with.
+	Sustained []Changes
 	// Elsewhere is what a change in a network without an endpoint here costs this host's agent and ovs-vswitchd, in
 	// milliseconds of processor time.
 	Elsewhere float64
@@ -53,6 +55,12 @@ type Changes struct {
 	P50, P99, Max float64
 	// Behind is how long after the last write the last flow came, in milliseconds.
 	Behind float64
+	// WriteP50 and WriteP99 are the part of it until etcd had answered who wrote, in milliseconds.
+	WriteP50, WriteP99 float64
+	// Late and LateWrite are the medians of both over the changes of the last second.
+	Late, LateWrite float64
+	// KeptUp is whether the flows of that second were not late, where that was asked.
+	KeptUp bool
 	// Agent, Switch and Etcd are processor time per change, in milliseconds: of the measured agent, of ovs-vswitchd and
 	// of the process with etcd in it.
 	Agent, Switch, Etcd float64
@@ -77,7 +85,9 @@ func (s Scale) Tables() []Table {
 	size := Table{Title: "One host in clusters of growing size", Head: []string{"nodes", "endpoints", "networks", "there in", "flows",
 		"start without flows, s", "CPU of it, s", "start with all flows, s", "agent, MiB", "its peak", "ovs-vswitchd, MiB", "etcd's data, MiB", "change elsewhere, ms CPU", "load"}}
 	change := Table{Title: "One change of a remote endpoint, from before its write to etcd until OVS tells of its flow", Head: []string{"nodes", "endpoints", "networks", "changes a second", "changes",
-		"p50, ms", "p99, ms", "longest, ms", "last one behind, ms", "agent, ms CPU", "ovs-vswitchd, ms CPU", "etcd, ms CPU"}}
+		"p50, ms", "p99, ms", "longest, ms", "last one behind, ms", "the write, p50, ms", "its p99, ms", "agent, ms CPU", "ovs-vswitchd, ms CPU", "etcd, ms CPU"}}
+	sustained := Table{Title: "Changes that go on for seconds, up to the first rate that is not kept up with", Head: []string{"nodes", "endpoints", "networks", "there in",
+		"changes a second", "changes", "kept up", "p50 in the last second, ms", "the write of it, ms", "agent, ms CPU", "ovs-vswitchd, ms CPU", "etcd, ms CPU"}}
 	look := Table{Title: "Commands that show one host's flows: median (quartiles), milliseconds", Head: []string{"nodes", "endpoints", "flows", "command", "first byte", "all of it", "KiB printed", "load"}}
 	for _, c := range s.Looking {
 		look.add("%d %d %d %s %s %s %.1f %.1f", c.Nodes, c.Endpoints, c.Flows, c.Command, c.First, c.Whole, float64(c.Bytes)/1024, c.Load)
@@ -94,8 +104,16 @@ func (s Scale) Tables() []Table {
 			if c.Rate == 0 {
 				rate = "1×1"
 			}
-			change.add("%d %d %d %s %d %.1f %.1f %.1f %.1f %.2f %.2f %.2f", r.Nodes, r.Endpoints, r.Networks, rate, c.Count,
-				c.P50, c.P99, c.Max, c.Behind, c.Agent, c.Switch, c.Etcd)
+			change.add("%d %d %d %s %d %.1f %.1f %.1f %.1f %.1f %.1f %.2f %.2f %.2f", r.Nodes, r.Endpoints, r.Networks, rate, c.Count,
+				c.P50, c.P99, c.Max, c.Behind, c.WriteP50, c.WriteP99, c.Agent, c.Switch, c.Etcd)
+		}
+		for _, c := range r.Sustained {
+			kept := "no"
+			if c.KeptUp {
+				kept = "yes"
+			}
+			sustained.add("%d %d %d %d %d %d %s %.1f %.1f %.2f %.2f %.2f", r.Nodes, r.Endpoints, r.Networks, r.Members, c.Rate, c.Count, kept,
+				c.Late, c.LateWrite, c.Agent, c.Switch, c.Etcd)
 		}
 	}
 	watch := Table{Title: "Simulated agents that watch one etcd, changes one after the other", Head: []string{"agents", "all ready, s",
@@ -103,5 +121,5 @@ func (s Scale) Tables() []Table {
 	for _, w := range s.Watching {
 		watch.add("%d %.1f %.1f %.1f %.1f %.1f %.0f %.1f", w.Agents, w.Ready, w.Median, w.P50, w.P99, w.Etcd, w.EtcdRSS, w.Load)
 	}
-	return []Table{size, change, look, watch}
+	return []Table{size, change, sustained, look, watch}
 }

@@ -91,9 +91,9 @@ func drawControl(c figures.Control, directory string) error {
 	run, gone := plotter.Values{}, plotter.Values{}
 	for _, b := range c.Bursts {
 		names = append(names, b.Kind)
-		run, gone = append(run, b.All/1000), append(gone, b.Remove/1000)
+		run, gone = append(run, b.All.Median/1000), append(gone, b.Remove.Median/1000)
 	}
-	return drawBars(filepath.Join(directory, "control-many.svg"), fmt.Sprintf("%d containers at once on one host", c.Bursts[0].Count), "seconds", names,
+	return drawBars(filepath.Join(directory, "control-many.svg"), fmt.Sprintf("%d containers at once on one host, medians", c.Bursts[0].Count), "seconds", names,
 		[]string{"until all run", "removal of all"}, []plotter.Values{run, gone})
 }
 
@@ -103,7 +103,7 @@ func drawDatapath(d figures.Datapath, path string) error {
 	var names []string
 	values := make([]plotter.Values, len(d.Contenders))
 	for _, f := range d.Figures {
-		if f.Summary[peer].Median == 0 || f.Name == "rr99" { // a few packets of a run, which scatter most
+		if f.Summary[peer].Median == 0 {
 			continue
 		}
 		names = append(names, f.Name)
@@ -115,7 +115,7 @@ func drawDatapath(d figures.Datapath, path string) error {
 			values[i] = append(values[i], better)
 		}
 	}
-	return drawBars(path, "Carrying packets, Docker's overlay is 1, more is better", "times as good", names, d.Contenders, values)
+	return drawBars(path, "Carrying packets, medians; Docker's overlay is 1, more is better", "times as good", names, d.Contenders, values)
 }
 
 func drawScale(s figures.Scale, directory string) error {

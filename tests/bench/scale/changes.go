@@ -52,7 +52,7 @@ func (l *laboratory) changes(ctx context.Context, rate, count int) (figures.Chan
 	if err != nil {
 		return figures.Changes{}, err
 	}
-	began, err := l.bring(ctx, rate, writes, macs)
+	began, written, err := l.bring(ctx, rate, writes, macs)
 	if err != nil {
 		return figures.Changes{}, err
 	}
@@ -67,12 +67,16 @@ func (l *laboratory) changes(ctx context.Context, rate, count int) (figures.Chan
 	result := figures.Changes{Rate: rate, Count: count}
 	per := func(i int) float64 { return figures.MS(after[i].CPU-before[i].CPU) / float64(count) }
 	result.Agent, result.Switch, result.Etcd = per(0), per(1), per(2)
-	took := make([]time.Duration, count)
+	took, writing := make([]time.Duration, count), make([]time.Duration, count)
 	for i, mac := range macs {
-		took[i] = arrived[mac].Sub(began[i])
+		took[i], writing[i] = arrived[mac].Sub(began[i]), written[i].Sub(began[i])
 		result.Behind = max(result.Behind, figures.MS(arrived[mac].Sub(began[count-1])))
 	}
+	late := count - count/seconds(rate, count)
+	result.Late, result.LateWrite = median(took[late:]), median(writing[late:])
 	slices.Sort(took)
+	slices.Sort(writing)
+	result.WriteP50, result.WriteP99 = figures.MS(writing[count/2]), figures.MS(writing[count*99/100])
 	result.P50, result.P99, result.Max = figures.MS(took[count/2]), figures.MS(took[count*99/100]), figures.MS(took[count-1])
 	if err := l.fleet.removeAll(ctx, subjects); err != nil {
 		return figures.Changes{}, err
@@ -94,20 +98,39 @@ func (l *laboratory) prepare(subjects []subject) ([][]clientv3.Op, error) {
 	return writes, nil
 }
 
-// bring carries out the transactions, and tells when each began.
-func (l *laboratory) bring(ctx context.Context, rate int, writes [][]clientv3.Op, macs []string) ([]time.Time, error) {
-	began := make([]time.Time, len(writes))
+// median leaves the values as they are.
+func median(values []time.Duration) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return figures.MS(sorted[len(sorted)/2])
+}
+
+// seconds is how many full ones so many changes last at that rate, and at least one; 1 for rate 0.
+func seconds(rate, count int) int {
 	if rate == 0 {
-		for i, write := range writes {
+		return 1
+	}
+	return max(1, count/rate)
+}
+
+// bring carries out the transactions, and tells when each began and when etcd had answered.
+func (l *laboratory) bring(ctx context.Context, rate int, writes [][]clientv3.Op, macs []string) (began, written []time.Time, err error) {
+	began, written = make([]time.Time, len(writes)), make([]time.Time, len(writes))
+	commit := func(ctx context.Context, i int) error {
+		err := l.fleet.commit(ctx, writes[i])
+		written[i] = time.Now()
+		return err
+	}
+	if rate == 0 {
+		for i := range writes {
 			began[i] = time.Now()
-			if err := l.fleet.commit(ctx, write); err != nil {
-				return nil, err
+			if err := commit(ctx, i); err != nil {
+				return nil, nil, err
 			}
 			if _, err := l.monitor.await(ctx, macs[i:i+1], true); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
-		return began, nil
+		return began, written, nil
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	pace := time.NewTicker(time.Second / time.Duration(rate))
@@ -116,18 +139,18 @@ func (l *laboratory) bring(ctx context.Context, rate int, writes [][]clientv3.Op
 	for next := 0; next < len(writes); {
 		select {
 		case <-ctx.Done():
-			return nil, group.Wait()
+			return nil, nil, group.Wait()
 		case <-pace.C:
 		}
 		// A ticker drops what its reader is late for; the writes that are due by now make up for it.
 		due := min(int(time.Since(start).Seconds()*float64(rate))+1, len(writes))
 		for i := next; i < due; i++ {
 			began[i] = time.Now()
-			group.Go(func() error { return l.fleet.commit(ctx, writes[i]) })
+			group.Go(func() error { return commit(ctx, i) })
 		}
 		next = due
 	}
-	return began, group.Wait()
+	return began, written, group.Wait()
 }
 
 // usage is of the agent, ovs-vswitchd and etcd's process, in this order.

@@ -140,6 +140,18 @@ func (f *fleet) removeAll(ctx context.Context, subjects []subject) error {
 	return nil
 }
 
+// compact has etcd forget what was there before, so that its size is that of what is there.
+func (f *fleet) compact(ctx context.Context) error {
+	now, err := f.raw.Get(ctx, "any", clientv3.WithCountOnly())
+	if err != nil {
+		return fmt.Errorf("ask etcd for its revision: %w", err)
+	}
+	if _, err := f.raw.Compact(ctx, now.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
+		return fmt.Errorf("compact etcd: %w", err)
+	}
+	return nil
+}
+
 // check holds that the fleet writes what package store would: the same keys with the same values.
 func (f *fleet) check(ctx context.Context) error {
 	n := f.networks[0]

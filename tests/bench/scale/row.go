@@ -30,7 +30,7 @@ func parseScenarios(text string) ([]scenario, error) {
 type pace struct{ rate, count int }
 
 func paces() []pace {
-	return []pace{{0, 50}, {100, 200}, {300, 600}, {1000, 100}, {1000, 1000}, {2000, 2000}}
+	return []pace{{0, 500}, {100, 500}, {300, 600}, {1000, 100}, {1000, 1000}, {2000, 2000}}
 }
 
 // row measures one size of the cluster.
@@ -76,12 +76,19 @@ func (l *laboratory) row(ctx context.Context, s scenario, first bool) (figures.R
 		}
 	}
 	all, err := l.usage()
+	if err != nil {
+		return figures.Row{}, err
+	}
 	row.AgentRSS, row.AgentPeak, row.SwitchRSS = all[0].RSS, all[0].Peak, all[1].RSS
+	row.Sustained, err = l.sustained(ctx)
 	return row, err
 }
 
 // starts measures the agent's start without flows and with all of them.
 func (l *laboratory) starts(ctx context.Context, row *figures.Row) error {
+	if err := l.fleet.compact(ctx); err != nil {
+		return err
+	}
 	status, err := l.fleet.raw.Status(ctx, etcdURL)
 	if err != nil {
 		return fmt.Errorf("ask etcd how large it is: %w", err)
