@@ -84,7 +84,7 @@ bench-control: deps build ## what Docker's users wait for, beside Docker's bridg
 bench-datapath: deps build ## what carrying packets costs, beside Docker's overlay and others, in emulated virtual machines
 	scripts/deps-kernel
 	go build $(GOFLAGS_BUILD) -o bin/bench-datapath ./tests/bench/datapath
-	bin/bench-datapath -machine icount -duration 1s -rounds 2 -o docs/data/datapath-icount.json
+	bin/bench-datapath -machine icount -duration 1s -rounds 5 -timeout 2h -o docs/data/datapath-icount.json
 	bin/bench-datapath -machine icount -duration 1s -rounds 2 -mtu 9000 -contenders raw,bridge,swarm,ovsnet,hand -only tcp1,tcp4,udp1400,rr -o docs/data/datapath-jumbo.json
 	bin/bench-datapath -machine vm -contenders raw,bridge,swarm,ovsnet,hand -o docs/data/datapath.json
 	bin/bench-datapath -machine icount -contenders raw,ovsnet -only tcp1,udp64,rr,connect -rounds 1 -duration 1s -profile -o docs/data/datapath-profile.json
@@ -97,7 +97,7 @@ check-datapath: deps build ## hold ovsnet beside flows by hand and Docker's over
 
 bench-scale: deps build ## how cost grows: one real agent beside a simulated fleet of up to 1,000 hosts
 	go build $(GOFLAGS_BUILD) -o bin/bench-scale ./tests/bench/scale
-	bin/bench-scale -bin bin -o docs/data/scale.json -agents 100,1000
+	bin/bench-scale -bin bin -o docs/data/scale.json -agents 10,100,1000
 
 plots: ## docs/plots and the tables of docs/performance.md, from docs/data
 	go run ./tests/bench/plots -docs docs

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -129,31 +131,55 @@ func drawScale(s figures.Scale, directory string) error {
 		}
 		return c
 	}
+	// by draws all rows by the host's flows, however many endpoints elsewhere there are.
+	by := func(name string, value func(figures.Row) float64) curve {
+		c := curve{name: name}
+		for _, r := range s.Rows {
+			c.points = append(c.points, plotter.XY{X: float64(r.Flows), Y: value(r)})
+		}
+		slices.SortFunc(c.points, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
+		return c
+	}
 	one := func(r figures.Row) figures.Changes { return r.Changes[0] }
-	endpoints := "endpoints in the network"
+	const endpoints, flows = "endpoints in the network", "flows on the host, in clusters of 100 to 100,000 endpoints and 1 to 1,000 networks"
 	for _, p := range []struct {
-		file, title, y string
-		curves         []curve
+		file, x, title, y string
+		curves            []curve
 	}{
-		{"scale-change.svg", "One change of a remote endpoint, changes one after the other", "milliseconds", []curve{
+		{"scale-change.svg", endpoints, "One change of a remote endpoint, changes one after the other", "milliseconds", []curve{
 			over("until its flow is there, p50", func(r figures.Row) float64 { return one(r).P50 }),
 			over("agent's CPU", func(r figures.Row) float64 { return one(r).Agent }),
 			over("ovs-vswitchd's CPU", func(r figures.Row) float64 { return one(r).Switch })}},
-		{"scale-start.svg", "Start of the agent until all flows are there", "seconds", []curve{
+		{"scale-start.svg", endpoints, "Start of the agent until all flows are there", "seconds", []curve{
 			over("no flow was there", func(r figures.Row) float64 { return r.Cold }),
 			over("agent's CPU of that", func(r figures.Row) float64 { return r.ColdCPU }),
 			over("all flows were there", func(r figures.Row) float64 { return r.Warm })}},
-		{"scale-memory.svg", "Memory and data", "MiB", []curve{
+		{"scale-memory.svg", endpoints, "Memory and data", "MiB", []curve{
 			over("agent", func(r figures.Row) float64 { return r.AgentRSS }),
 			over("ovs-vswitchd", func(r figures.Row) float64 { return r.SwitchRSS }),
 			over("etcd's data", func(r figures.Row) float64 { return r.EtcdBytes })}},
+		{"scale-flows.svg", flows, "A host pays for the networks that it is in", "start, s; memory, MiB", []curve{
+			by("start without flows", func(r figures.Row) float64 { return r.Cold }),
+			by("agent's memory", func(r figures.Row) float64 { return r.AgentRSS }),
+			by("ovs-vswitchd's memory", func(r figures.Row) float64 { return r.SwitchRSS })}},
+		{"scale-watching.svg", "simulated agents that watch one etcd", "From the write to the agents' snapshots", "milliseconds", watchingOf(s)},
 	} {
-		if err := drawLines(filepath.Join(directory, p.file), p.title, endpoints, p.y, p.curves); err != nil {
+		if err := drawLines(filepath.Join(directory, p.file), p.title, p.x, p.y, p.curves); err != nil {
 			return err
 		}
 	}
 	return drawLines(filepath.Join(directory, "scale-rate.svg"), "From the write to the flow, 99th percentile, by rate of changes",
 		"changes a second, for as long as a second or two", "milliseconds", ratesOf(s))
+}
+
+// watchingOf are the times until half of the agents, and the last of them, have a change.
+func watchingOf(s figures.Scale) []curve {
+	half, last, slow := curve{name: "half have it, p50"}, curve{name: "the last has it, p50"}, curve{name: "the last has it, p99"}
+	for _, w := range s.Watching {
+		at := func(y float64) plotter.XY { return plotter.XY{X: float64(w.Agents), Y: y} }
+		half.points, last.points, slow.points = append(half.points, at(w.Median)), append(last.points, at(w.P50)), append(slow.points, at(w.P99))
+	}
+	return []curve{half, last, slow}
 }
 
 // ratesOf are the 99th percentiles of every size with one network.

@@ -38,6 +38,9 @@ func run(docs string) error {
 		{"scale.json", &scale, func(directory string) error { return drawScale(scale, directory) }},
 		{"datapath.json", &timed, func(directory string) error { return drawDatapath(timed, filepath.Join(directory, "datapath.svg")) }},
 		{"datapath-icount.json", &counted, func(directory string) error {
+			if err := fillMegaflows(docs, counted); err != nil {
+				return err
+			}
 			return drawDatapath(counted, filepath.Join(directory, "datapath-icount.svg"))
 		}},
 		{"datapath-jumbo.json", &jumbo, undrawn},
@@ -72,23 +75,28 @@ func undrawn(string) error { return nil }
 
 // fill puts the tables into the page, between the comments `<!-- data/NAME -->` and `<!-- end -->`.
 func fill(path, name, line string, tables []figures.Table) error {
-	page, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("read the page: %w", err)
-	}
-	place := regexp.MustCompile(`(?s)(<!-- data/` + regexp.QuoteMeta(name) + ` -->\n).*?(<!-- end -->\n)`)
-	if !place.Match(page) {
-		return fmt.Errorf("%s has no place for data/%s: it wants the comments <!-- data/%s --> and <!-- end -->", path, name, name)
-	}
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "\n%s\n", line)
 	if err := figures.Markdown(&text, tables); err != nil {
 		return err
 	}
 	text.WriteByte('\n')
+	return replace(path, "data/"+name, text.Bytes())
+}
+
+// replace puts the text into the page, between the comments `<!-- PLACE -->` and `<!-- end -->`.
+func replace(path, name string, text []byte) error {
+	page, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read the page: %w", err)
+	}
+	place := regexp.MustCompile(`(?s)(<!-- ` + regexp.QuoteMeta(name) + ` -->\n).*?(<!-- end -->\n)`)
+	if !place.Match(page) {
+		return fmt.Errorf("%s has no place for %s: it wants the comments <!-- %s --> and <!-- end -->", path, name, name)
+	}
 	page = place.ReplaceAllFunc(page, func(found []byte) []byte {
 		parts := place.FindSubmatch(found)
-		return bytes.Join([][]byte{parts[1], text.Bytes(), parts[2]}, nil)
+		return bytes.Join([][]byte{parts[1], text, parts[2]}, nil)
 	})
 	if err := os.WriteFile(path, page, 0o644); err != nil {
 		return fmt.Errorf("write the page: %w", err)
