@@ -141,7 +141,7 @@ func drawScale(s figures.Scale, directory string) error {
 		return c
 	}
 	one := func(r figures.Row) figures.Changes { return r.Changes[0] }
-	const endpoints, flows = "endpoints in the network", "flows on the host, in clusters of 100 to 100,000 endpoints and 1 to 1,000 networks"
+	const endpoints, flows = "endpoints in the network", "flows on the host"
 	for _, p := range []struct {
 		file, x, title, y string
 		curves            []curve
@@ -158,7 +158,7 @@ func drawScale(s figures.Scale, directory string) error {
 			over("agent", func(r figures.Row) float64 { return r.AgentRSS }),
 			over("ovs-vswitchd", func(r figures.Row) float64 { return r.SwitchRSS }),
 			over("etcd's data", func(r figures.Row) float64 { return r.EtcdBytes })}},
-		{"scale-flows.svg", flows, "A host pays for the networks that it is in", "start, s; memory, MiB", []curve{
+		{"scale-flows.svg", flows, "A host pays for its own networks: all rows, whatever the cluster's size", "start, s; memory, MiB", []curve{
 			by("start without flows", func(r figures.Row) float64 { return r.Cold }),
 			by("agent's memory", func(r figures.Row) float64 { return r.AgentRSS }),
 			by("ovs-vswitchd's memory", func(r figures.Row) float64 { return r.SwitchRSS })}},
@@ -169,7 +169,7 @@ func drawScale(s figures.Scale, directory string) error {
 		}
 	}
 	return drawLines(filepath.Join(directory, "scale-rate.svg"), "From the write to the flow, 99th percentile, by rate of changes",
-		"changes a second, for as long as a second or two", "milliseconds", ratesOf(s))
+		"changes a second, for one to five seconds", "milliseconds", ratesOf(s))
 }
 
 // watchingOf are the times until half of the agents, and the last of them, have a change.
