@@ -115,10 +115,10 @@ func (r *recorder) end() error {
 
 // top are the first lines of a report that say something.
 func top(report string) string {
-	const most = 60
+	const most = 250
 	var lines []string
 	for line := range strings.Lines(report) {
-		if line = strings.TrimRight(line, " \n"); line != "" && !strings.HasPrefix(line, "#") && len(lines) < most {
+		if line = strings.TrimRight(line, " -\n"); line != "" && !strings.HasPrefix(line, "#") && len(lines) < most {
 			lines = append(lines, line)
 		}
 	}

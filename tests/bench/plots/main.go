@@ -29,6 +29,7 @@ func run(docs string) error {
 	var control figures.Control
 	var scale figures.Scale
 	var timed, counted, jumbo, userspace figures.Datapath
+	var profile figures.Profile
 	for _, kept := range []struct {
 		name   string
 		report report
@@ -45,6 +46,7 @@ func run(docs string) error {
 		}},
 		{"datapath-jumbo.json", &jumbo, undrawn},
 		{"datapath-netdev.json", &userspace, undrawn},
+		{"datapath-profile.json", &profile, undrawn},
 	} {
 		err := figures.Read(filepath.Join(docs, "data", kept.name), kept.report)
 		if errors.Is(err, fs.ErrNotExist) {
