@@ -33,7 +33,7 @@ func TestAway(t *testing.T) {
 // activates holds that Docker gets the answers that it asks for only once.
 func activates(t *testing.T, h *lab.Host) {
 	t.Helper()
-	const tries, atOnce = 3, min(slowness*2*time.Second, 18*time.Second)
+	const tries, atOnce, limit = 3, slowness * time.Second, 18 * time.Second
 	var took []time.Duration
 	for range tries {
 		began := time.Now()
@@ -44,8 +44,9 @@ func activates(t *testing.T, h *lab.Host) {
 		}
 		took = append(took, time.Since(began))
 	}
-	// Those that waited for what is away would each take as long as a call may; a busy machine is not late every time.
-	if fastest := slices.Min(took); fastest > atOnce {
+	// Who waited for what is away would take as long as a call may, the first time or each; a busy machine is not that
+	// late, and not late every time.
+	if took[0] > min(limit, 10*atOnce) || slices.Min(took) > min(limit, 2*atOnce) {
 		t.Errorf("it took %v", took)
 	}
 }

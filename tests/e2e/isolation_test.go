@@ -168,20 +168,20 @@ func counters(t *testing.T, m member) agent.Counters {
 	return query[row](t, m.host, "endpoint", "inspect", m.addr, "--network", m.network).Counters
 }
 
-// forgeries is how many packets each way to forge sends. It is more than the kernel asks for a neighbour in that time, so
-// that it is not ARP alone which is dropped.
+// forgeries is how many packets each way to forge sends. It is more than the kernel asks for a neighbour in that time:
+// a forger that knows no neighbour, and sends no IP, is seen.
 const forgeries = 4
 
 // testForged lets a container send as if it were another: its own host drops and counts all of it.
 func testForged(t *testing.T, all []member) {
 	forger, victim, other := all[0], all[1], all[2]
-	own := macOf(t, forger.container)
+	own, count := macOf(t, forger.container), fmt.Sprint(forgeries)
 	acquaint(t, forger.container, victim.container, other.container)
 	forger.waitReaches(t, victim.addr)
 	for _, c := range []struct{ what, prepare, send, undo string }{
-		{"source IP", "ip addr add " + other.addr + "/32 dev eth0", "ping -q -c 4 -i 0.02 -W 1 -I " + other.addr + " " + victim.addr, "ip addr del " + other.addr + "/32 dev eth0"},
-		{"source MAC", "ip link set eth0 address " + macOf(t, other.container), "ping -q -c 4 -i 0.02 -W 1 " + victim.addr, "ip link set eth0 address " + own},
-		{"ARP sender", "ip addr add " + other.addr + "/32 dev eth0", "arping -q -U -c 4 -w 10 -s " + other.addr + " -I eth0 " + other.addr, "ip addr del " + other.addr + "/32 dev eth0"},
+		{"source IP", "ip addr add " + other.addr + "/32 dev eth0", "ping -q -c " + count + " -i 0.02 -W 1 -I " + other.addr + " " + victim.addr, "ip addr del " + other.addr + "/32 dev eth0"},
+		{"source MAC", "ip link set eth0 address " + macOf(t, other.container), "ping -q -c " + count + " -i 0.02 -W 1 " + victim.addr, "ip link set eth0 address " + own},
+		{"ARP sender", "ip addr add " + other.addr + "/32 dev eth0", "arping -q -U -c " + count + " -w 10 -s " + other.addr + " -I eth0 " + other.addr, "ip addr del " + other.addr + "/32 dev eth0"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			forger.run(t, strings.Fields(c.prepare)...)

@@ -37,10 +37,10 @@ func run(ctx context.Context) error {
 	bin := flag.String("bin", "bin", "where ovsnet and ovsnet-lab are")
 	data := flag.String("o", "control.json", "file for the figures as JSON")
 	var c counts
-	flag.IntVar(&c.rounds, "rounds", 21, "how many containers of each kind are started one by one")
+	flag.IntVar(&c.rounds, "rounds", 20, "how many containers of each kind are started one by one")
 	flag.IntVar(&c.burst, "parallel", 100, "how many are started at once; 0 for not at all")
-	flag.IntVar(&c.bursts, "bursts", 3, "how often that many are")
-	flag.IntVar(&c.creates, "creates", 7, "how many networks of each kind are made; 0 for not at all")
+	flag.IntVar(&c.bursts, "bursts", 4, "how often that many are")
+	flag.IntVar(&c.creates, "creates", 8, "how many networks of each kind are made; 0 for not at all")
 	flag.Parse()
 	// The lab's own agents log for debugging, which users' do not.
 	quiet := lab.AgentOptions{Args: []string{"--log-level", "info"}}

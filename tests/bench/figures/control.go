@@ -75,7 +75,7 @@ func (c Control) Tables() []Table {
 	for _, r := range c.Creates {
 		create.Rows = append(create.Rows, []string{r.Kind, r.Commands.String(), r.Usable.String(), fmt.Sprint(r.Failed)})
 	}
-	many := Table{Title: "Many containers at once on one host, medians with quartiles", Head: []string{"network", "containers", "times", "until all run, s", "each, s", "removal of all, s", "failed"}}
+	many := Table{Title: "Many containers at once on one host, medians with quartiles (of three, with the smallest and the largest)", Head: []string{"network", "containers", "times", "until all run, s", "each, s", "removal of all, s", "failed"}}
 	for _, r := range c.Bursts {
 		many.Rows = append(many.Rows, []string{r.Kind, fmt.Sprint(r.Count), fmt.Sprint(r.Rounds), r.All.Seconds(), r.Each.Seconds(), r.Remove.Seconds(), fmt.Sprint(r.Failed)})
 	}

@@ -23,17 +23,18 @@ func parts() []part {
 	return []part{
 		of("programs", `^\[\.\]`),
 		of("Open vSwitch, tunnel, veth", `\] (ovs_|masked_flow|flow_lookup|key_extract|do_execute_actions|clone_execute|vxlan|veth_|iptunnel_|udp_tunnel|skb_scrub|netdev_frame_hook|__dev_forward_skb|gro_cell)`),
-		of("netfilter: nft, connection tracking", `\] (nft?_|__nf_|ipv4_confirm|ipv4_conntrack|hash_conntrack|_*siphash|get_l4proto|br_nf_|brnf_|br_validate)`),
-		of("IP, routes, the underlay's bridge", `\] (_*ip_|_*fib_|_*br_|fdb_|arp_|_*neigh_|dst_)`),
+		of("netfilter: nft, connection tracking", `\] (nft?_|__nf_|ipt_|xt_|ipv4_confirm|ipv4_conntrack|hash_conntrack|_*siphash|get_l4proto|br_nf_|brnf_|br_validate)`),
+		of("IP, routes, the underlay's bridge", `\] (_*ip_|_*fib_|_*br_|fdb_|arp_|_*neigh_|dst_|rt_|ipv4_)`),
+		of("devices and their queues", `\] (_*dev_|_*netif_|_*napi_|net_rx|net_tx|process_backlog|validate_xmit|skb_network_protocol|skb_csum_hw|eth_type|handle_softirqs|do_softirq|__local_bh)`),
 		of("TCP, UDP, sockets, buffers", `\] (_*tcp_|_*udp|_*sk_|_*skb_|_*sock_|_*inet_|_*alloc_skb|__copy_skb|kfree_skb|kmem_cache|_*kmalloc|__kmem|_*slab|cache_from_obj|memcg_slab|sockfd|__fget)`),
-		of("devices and their queues", `\] (_*dev_|_*netif_|_*napi_|net_rx|net_tx|process_backlog|validate_xmit|eth_type|handle_softirqs|do_softirq|__local_bh)`),
 		of("copying, clearing", `\] (copy_user|_*copy_(to|from)|memcpy|memset|clear_page|__check_object_size|csum_)`),
 		of("nothing to do", `\] native_safe_halt`),
 		of("other kernel functions", ``),
 	}
 }
 
-// Tables are one for each measure: what a packet, a round trip, a connection or a gigabyte takes, by parts.
+// Tables are one for each measure with profiles: how long a packet, a round trip, a connection or a gigabyte takes on one
+// processor, by parts.
 func (p Profile) Tables() []Table {
 	var tables []Table
 	for _, m := range []struct {
@@ -45,7 +46,7 @@ func (p Profile) Tables() []Table {
 		{"rr", "rr50", "round trip", "µs", func(µs float64) float64 { return µs }}, {"connect", "connect", "connection", "µs", each},
 	} {
 		at := slices.IndexFunc(p.Figures, func(f *Figure) bool { return f.Name == m.figure })
-		if at < 0 {
+		if at < 0 || slices.ContainsFunc(p.Contenders, func(c string) bool { return p.Profiles[m.measure+" "+c] == "" }) {
 			continue
 		}
 		t := Table{Title: fmt.Sprintf("A %s, %s", m.of, m.unit), Head: append([]string{m.measure}, p.Contenders...)}
@@ -71,7 +72,7 @@ func (p Profile) Tables() []Table {
 	return tables
 }
 
-// perGigabyte is seconds of a processor that is always busy, from Gbit/s; each is microseconds, from a number a second.
+// perGigabyte is seconds, from Gbit/s; each is microseconds, from a number a second.
 func perGigabyte(rate float64) float64 { return 8 / rate }
 func each(rate float64) float64        { return 1e6 / rate }
 
@@ -85,7 +86,7 @@ func names() []string {
 
 // shares reads perf's lines, `PERCENT  [k] FUNCTION …`, and gives each part's share of all.
 func shares(profile string) map[string]float64 {
-	out, rest := map[string]float64{}, 1.0
+	out, rest, all := map[string]float64{}, 1.0, parts()
 	for line := range strings.Lines(profile) {
 		percent, function, _ := strings.Cut(strings.TrimSpace(line), "%")
 		n, err := strconv.ParseFloat(percent, 64)
@@ -93,7 +94,6 @@ func shares(profile string) map[string]float64 {
 			continue
 		}
 		function = strings.TrimSpace(function)
-		all := parts()
 		at := slices.IndexFunc(all, func(p part) bool { return p.pattern.MatchString(function) })
 		out[all[at].name] += n / 100
 		rest -= n / 100

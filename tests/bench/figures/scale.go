@@ -55,11 +55,10 @@ type Changes struct {
 	P50, P99, Max float64
 	// Behind is how long after the last write the last flow came, in milliseconds.
 	Behind float64
-	// WriteP50 and WriteP99 are the part of it until etcd had answered who wrote, in milliseconds.
+	// WriteP50 and WriteP99 are of the part until the writer had etcd's answer, or the flow if that came first, in
+	// milliseconds.
 	WriteP50, WriteP99 float64
-	// Late and LateWrite are the medians of both over the changes of the last second.
-	Late, LateWrite float64
-	// KeptUp is whether the flows of that second were not late, where that was asked.
+	// KeptUp is whether the last flow was not late, where that was asked.
 	KeptUp bool
 	// Agent, Switch and Etcd are processor time per change, in milliseconds: of the measured agent, of ovs-vswitchd and
 	// of the process with etcd in it.
@@ -87,7 +86,7 @@ func (s Scale) Tables() []Table {
 	change := Table{Title: "One change of a remote endpoint, from before its write to etcd until OVS tells of its flow", Head: []string{"nodes", "endpoints", "networks", "changes a second", "changes",
 		"p50, ms", "p99, ms", "longest, ms", "last one behind, ms", "the write, p50, ms", "its p99, ms", "agent, ms CPU", "ovs-vswitchd, ms CPU", "etcd, ms CPU"}}
 	sustained := Table{Title: "Changes that go on for seconds, up to the first rate that is not kept up with", Head: []string{"nodes", "endpoints", "networks", "there in",
-		"changes a second", "changes", "kept up", "p50 in the last second, ms", "the write of it, ms", "agent, ms CPU", "ovs-vswitchd, ms CPU", "etcd, ms CPU"}}
+		"changes a second", "changes", "kept up", "last one behind, ms", "p50, ms", "the write, p50, ms", "agent, ms CPU", "ovs-vswitchd, ms CPU", "etcd, ms CPU"}}
 	look := Table{Title: "Commands that show one host's flows: median (quartiles), milliseconds", Head: []string{"nodes", "endpoints", "flows", "command", "first byte", "all of it", "KiB printed", "load"}}
 	for _, c := range s.Looking {
 		look.add("%d %d %d %s %s %s %.1f %.1f", c.Nodes, c.Endpoints, c.Flows, c.Command, c.First, c.Whole, float64(c.Bytes)/1024, c.Load)
@@ -112,8 +111,8 @@ func (s Scale) Tables() []Table {
 			if c.KeptUp {
 				kept = "yes"
 			}
-			sustained.add("%d %d %d %d %d %d %s %.1f %.1f %.2f %.2f %.2f", r.Nodes, r.Endpoints, r.Networks, r.Members, c.Rate, c.Count, kept,
-				c.Late, c.LateWrite, c.Agent, c.Switch, c.Etcd)
+			sustained.add("%d %d %d %d %d %d %s %.1f %.1f %.1f %.2f %.2f %.2f", r.Nodes, r.Endpoints, r.Networks, r.Members, c.Rate, c.Count, kept,
+				c.Behind, c.P50, c.WriteP50, c.Agent, c.Switch, c.Etcd)
 		}
 	}
 	watch := Table{Title: "Simulated agents that watch one etcd, changes one after the other", Head: []string{"agents", "all ready, s",

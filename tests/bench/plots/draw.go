@@ -191,7 +191,7 @@ func ratesOf(s figures.Scale) []curve {
 		}
 		c := curve{name: fmt.Sprintf("%d endpoints", r.Endpoints)}
 		for _, change := range r.Changes {
-			// Bursts of fewer changes than a tenth of a second brings are no lasting rate.
+			// Fewer changes than a second brings are no lasting rate.
 			if change.Rate > 0 && change.Count >= change.Rate {
 				c.points = append(c.points, plotter.XY{X: float64(change.Rate), Y: change.P99})
 			}

@@ -35,7 +35,7 @@ const (
 	// watchedSize is the cluster that simulated agents watch.
 	watchedSize = "100:1000:1:1"
 	// watchedChanges is how many changes they are waited for.
-	watchedChanges = 50
+	watchedChanges = 200
 )
 
 func main() {

@@ -13,7 +13,7 @@ import (
 const root = "/ovsnet/v1/"
 
 // space is the subnet of every network; each network has an address space of its own.
-func space() netip.Prefix { return netip.MustParsePrefix("10.64.0.0/13") }
+func space() netip.Prefix { return netip.MustParsePrefix("10.64.0.0/11") }
 
 // firstMeasured is the number of the first endpoint that comes and goes for a measurement; those below it stay.
 const firstMeasured = 1 << 17
