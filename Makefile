@@ -41,8 +41,8 @@ KERNEL_PARTS := $(addprefix test-kernel-e2e-,a-to-f g-to-z ci some)
 KERNEL_TESTS_a-to-f := ^Test[A-F]
 KERNEL_TESTS_g-to-z := ^Test[^A-F]
 # What the flows do to real packets and what crosses the underlay (Isolation), the kernel's own network stack beside it
-# (Guard), Docker's users' way to it (Basic), and what is made anew where the kernel keeps what OVS lost (OpenVSwitchReturns).
-KERNEL_TESTS_ci := ^Test(Isolation|Guard|Basic|OpenVSwitchReturns)$$
+# (Guard), and what is made anew where the kernel keeps what OVS lost (OpenVSwitchReturns).
+KERNEL_TESTS_ci := ^Test(Isolation|Guard|OpenVSwitchReturns)$$
 
 test-kernel-vm: deps build
 	scripts/deps-kernel
