@@ -98,6 +98,6 @@ func shares(profile string) map[string]float64 {
 		out[all[at].name] += n / 100
 		rest -= n / 100
 	}
-	out["below the first lines"] = rest
+	out["below the first lines"] = max(rest, 0)
 	return out
 }
