@@ -18,7 +18,7 @@ const (
 	sustainedTries = 2
 )
 
-// sustainedRates are tried until one is not kept up with. All of them together need 111,500 addresses of a network,
+// sustainedRates are tried until one is not kept up with. All of them together need 102,000 addresses of a network,
 // twice that if each is tried twice.
 func sustainedRates() []int { return []int{500, 1000, 1500, 2000, 2500, 3000, 4000, 5000, 6000} }
 
