@@ -20,31 +20,35 @@ const firstOfBurst = 10000
 
 // manyTimes are those of one kind's bursts, in milliseconds: of each burst, and of each container of all.
 type manyTimes struct {
+	kind
 	all, removed, each []float64
 	failed             int
 }
 
 // bursts starts that many containers of each kind at once, one kind after the other, and all that so many times.
 func bursts(ctx context.Context, h *lab.Host, kinds []kind, count, rounds int) ([]figures.Burst, error) {
-	took := make([]manyTimes, len(kinds))
+	var all []*manyTimes
+	for _, k := range kinds {
+		all = append(all, &manyTimes{kind: k})
+	}
 	for round := range rounds {
-		for _, i := range turns(len(kinds), round) {
-			fmt.Fprintf(os.Stderr, "  %d containers at once, %s, %d of %d\n", count, kinds[i].name, round+1, rounds)
-			if err := took[i].take(ctx, h, kinds[i], count, firstOfBurst+round*count); err != nil {
+		for _, t := range figures.Turn(all, round) {
+			fmt.Fprintf(os.Stderr, "  %d containers at once, %s, %d of %d\n", count, t.name, round+1, rounds)
+			if err := t.take(ctx, h, count, firstOfBurst+round*count); err != nil {
 				return nil, err
 			}
 		}
 	}
 	var list []figures.Burst
-	for i, k := range kinds {
-		list = append(list, figures.Burst{Kind: k.name, Count: count, Rounds: rounds, All: figures.NewSpread(took[i].all),
-			Each: figures.NewSpread(took[i].each), Remove: figures.NewSpread(took[i].removed), Failed: took[i].failed})
+	for _, t := range all {
+		list = append(list, figures.Burst{Kind: t.name, Count: count, Rounds: rounds, All: figures.NewSpread(t.all),
+			Each: figures.NewSpread(t.each), Remove: figures.NewSpread(t.removed), Failed: t.failed})
 	}
 	return list, nil
 }
 
 // take starts and removes one burst, whose first container has that number.
-func (t *manyTimes) take(ctx context.Context, h *lab.Host, k kind, count, first int) error {
+func (t *manyTimes) take(ctx context.Context, h *lab.Host, count, first int) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var group sync.WaitGroup
@@ -54,7 +58,7 @@ func (t *manyTimes) take(ctx context.Context, h *lab.Host, k kind, count, first 
 		names[i] = fmt.Sprintf("many%d", i)
 		group.Go(func() {
 			began := time.Now()
-			_, errs[i] = h.Run(ctx, k.start(names[i], first+i)...)
+			_, errs[i] = h.Run(ctx, t.start(names[i], first+i)...)
 			took[i] = figures.MS(time.Since(began))
 		})
 	}
@@ -63,7 +67,7 @@ func (t *manyTimes) take(ctx context.Context, h *lab.Host, k kind, count, first 
 	for _, err := range errs {
 		if err != nil {
 			t.failed++
-			fmt.Fprintf(os.Stderr, "  %s: %v\n", k.name, err)
+			fmt.Fprintf(os.Stderr, "  %s: %v\n", t.name, err)
 		}
 	}
 	began = time.Now()
@@ -81,8 +85,7 @@ func creates(ctx context.Context, l *lab.Lab, rounds int) ([]figures.Create, err
 			overlayKind(fmt.Sprintf("overlay%d", round), netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 84, byte(16 * round), 0}), 20)),
 			ovsnetKind(fmt.Sprintf("ovsnet%d", round), netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 85, byte(16 * round), 0}), 20)),
 		}
-		for _, i := range turns(len(kinds), round) {
-			k := kinds[i]
+		for _, k := range figures.Turn(kinds, round) {
 			kind := k.name[:len(k.name)-1]
 			said, used, err := oneCreate(ctx, l, k)
 			if ctx.Err() != nil {

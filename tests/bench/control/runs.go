@@ -17,6 +17,7 @@ import (
 
 // times are those of one kind's containers, in milliseconds.
 type times struct {
+	kind
 	started, removed, reached []float64
 	failed                    int
 }
@@ -24,14 +25,16 @@ type times struct {
 // runs starts and removes containers of each kind in turns. Those that others can reach are started twice: once alone,
 // for the time that it takes, and once with probers that wait for them, whose questions are work for the same machine.
 func runs(ctx context.Context, h *lab.Host, kinds []kind, probers []*prober, rounds int) ([]figures.Run, error) {
-	took := make([]times, len(kinds))
+	var all []*times
+	for _, k := range kinds {
+		all = append(all, &times{kind: k})
+	}
 	for round := range rounds {
 		fmt.Fprintf(os.Stderr, "\r  container %d of %d of each kind", round+1, rounds)
-		for _, i := range turns(len(kinds), round) {
-			k := kinds[i]
-			took[i].take(ctx, h, k, nil, 2*round)
-			if k.prefix.IsValid() {
-				took[i].take(ctx, h, k, probers, 2*round+1)
+		for _, t := range figures.Turn(all, round) {
+			t.take(ctx, h, nil, 2*round)
+			if t.prefix.IsValid() {
+				t.take(ctx, h, probers, 2*round+1)
 			}
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
@@ -40,10 +43,10 @@ func runs(ctx context.Context, h *lab.Host, kinds []kind, probers []*prober, rou
 	}
 	fmt.Fprintln(os.Stderr)
 	var list []figures.Run
-	for i, k := range kinds {
-		r := figures.Run{Kind: k.name, Start: figures.NewSpread(took[i].started), Remove: figures.NewSpread(took[i].removed), Failed: took[i].failed}
-		if k.prefix.IsValid() {
-			s := figures.NewSpread(took[i].reached)
+	for _, t := range all {
+		r := figures.Run{Kind: t.name, Start: figures.NewSpread(t.started), Remove: figures.NewSpread(t.removed), Failed: t.failed}
+		if t.prefix.IsValid() {
+			s := figures.NewSpread(t.reached)
 			r.Reached = &s
 		}
 		list = append(list, r)
@@ -51,27 +54,15 @@ func runs(ctx context.Context, h *lab.Host, kinds []kind, probers []*prober, rou
 	return list, nil
 }
 
-// turns is the order of a round: who comes first in one comes last in the next, because what ran before is felt.
-func turns(kinds, round int) []int {
-	order := make([]int, kinds)
-	for i := range order {
-		order[i] = i
-		if round%2 == 1 {
-			order[i] = kinds - 1 - i
-		}
-	}
-	return order
-}
-
 // take starts and removes one container and adds what that took: with probers when it was reached, else all else.
-func (t *times) take(ctx context.Context, h *lab.Host, k kind, probers []*prober, number int) {
-	start, reach, err := oneRun(ctx, h, k, probers, number)
+func (t *times) take(ctx context.Context, h *lab.Host, probers []*prober, number int) {
+	start, reach, err := oneRun(ctx, h, t.kind, probers, number)
 	began := time.Now()
 	_, gone := h.Run(ctx, "docker", "rm", "-f", "it")
 	switch err = errors.Join(err, gone); {
 	case err != nil:
 		t.failed++
-		fmt.Fprintf(os.Stderr, "\n  %s: %v\n", k.name, err)
+		fmt.Fprintf(os.Stderr, "\n  %s: %v\n", t.name, err)
 	case probers == nil:
 		t.started, t.removed = append(t.started, start), append(t.removed, figures.MS(time.Since(began)))
 	default:

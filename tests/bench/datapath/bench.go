@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/ovsnet/ovsnet/tests/bench/figures"
@@ -162,7 +161,7 @@ func (b *bench) run(ctx context.Context, which []measure) ([]*figures.Figure, er
 	}
 	for round := range b.rounds {
 		for _, m := range which {
-			for _, c := range b.order(round) {
+			for _, c := range figures.Turn(b.contests, round) {
 				values, err := b.take(ctx, m, c)
 				if err != nil {
 					return nil, fmt.Errorf("%s on %s: %w", m.name, c.name, err)
@@ -179,16 +178,6 @@ func (b *bench) run(ctx context.Context, which []measure) ([]*figures.Figure, er
 		f.Summarize()
 	}
 	return all, nil
-}
-
-// order is the other way round in every second round: who comes after another contender of the same lab finds its
-// daemons awake.
-func (b *bench) order(round int) []*contest {
-	turn := slices.Clone(b.contests)
-	if round%2 == 1 {
-		slices.Reverse(turn)
-	}
-	return turn
 }
 
 // take makes one measurement.

@@ -90,3 +90,13 @@ func (s Spread) String() string { return fmt.Sprintf("%.1f (%.1f to %.1f)", s.Me
 func (s Spread) Seconds() string {
 	return Spread{Median: s.Median / 1000, Low: s.Low / 1000, High: s.High / 1000}.String()
 }
+
+// Turn is the order of a round: who comes first in one comes last in the next, because what ran before is felt, and who
+// comes after another in the same lab finds its daemons awake.
+func Turn[T any](all []T, round int) []T {
+	turn := slices.Clone(all)
+	if round%2 == 1 {
+		slices.Reverse(turn)
+	}
+	return turn
+}

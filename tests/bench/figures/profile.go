@@ -50,23 +50,15 @@ func (p Profile) Tables() []Table {
 			continue
 		}
 		t := Table{Title: fmt.Sprintf("A %s, %s", m.of, m.unit), Head: append([]string{m.measure}, p.Contenders...)}
-		sums, total := map[string]map[string]float64{}, map[string]float64{}
-		for _, c := range p.Contenders {
-			total[c] = m.cost(p.Figures[at].Summary[c].Median)
-			sums[c] = shares(p.Profiles[m.measure+" "+c])
+		for _, name := range names() {
+			t.Rows = append(t.Rows, []string{name})
 		}
-		for _, name := range append(names(), "below the first lines") {
-			row := []string{name}
-			for _, c := range p.Contenders {
-				row = append(row, fmt.Sprintf("%.2f", sums[c][name]*total[c]))
+		for _, c := range p.Contenders {
+			cost, share := m.cost(p.Figures[at].Summary[c].Median), shares(p.Profiles[m.measure+" "+c])
+			for i, row := range t.Rows {
+				t.Rows[i] = append(row, fmt.Sprintf("%.2f", cost*share[row[0]]))
 			}
-			t.Rows = append(t.Rows, row)
 		}
-		row := []string{"all"}
-		for _, c := range p.Contenders {
-			row = append(row, fmt.Sprintf("%.2f", total[c]))
-		}
-		t.Rows = append(t.Rows, row)
 		tables = append(tables, t)
 	}
 	return tables
@@ -76,17 +68,24 @@ func (p Profile) Tables() []Table {
 func perGigabyte(rate float64) float64 { return 8 / rate }
 func each(rate float64) float64        { return 1e6 / rate }
 
+// What shares gives beside the parts.
+const (
+	below = "below the first lines"
+	whole = "all"
+)
+
+// names are the parts' in their order, and behind them those beside the parts.
 func names() []string {
 	var list []string
 	for _, p := range parts() {
 		list = append(list, p.name)
 	}
-	return list
+	return append(list, below, whole)
 }
 
 // shares reads perf's lines, `PERCENT  [k] FUNCTION …`, and gives each part's share of all.
 func shares(profile string) map[string]float64 {
-	out, rest, all := map[string]float64{}, 1.0, parts()
+	out, rest, all := map[string]float64{whole: 1}, 1.0, parts()
 	for line := range strings.Lines(profile) {
 		percent, function, _ := strings.Cut(strings.TrimSpace(line), "%")
 		n, err := strconv.ParseFloat(percent, 64)
@@ -98,6 +97,6 @@ func shares(profile string) map[string]float64 {
 		out[all[at].name] += n / 100
 		rest -= n / 100
 	}
-	out["below the first lines"] = max(rest, 0)
+	out[below] = max(rest, 0)
 	return out
 }

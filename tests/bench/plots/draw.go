@@ -121,24 +121,15 @@ func drawDatapath(d figures.Datapath, path string) error {
 }
 
 func drawScale(s figures.Scale, directory string) error {
-	// over draws what a value grows to with the endpoints of one network.
+	alone := slices.DeleteFunc(slices.Clone(s.Rows), func(r figures.Row) bool { return r.Networks != 1 })
+	byFlows := slices.SortedStableFunc(slices.Values(s.Rows), func(a, b figures.Row) int { return cmp.Compare(a.Flows, b.Flows) })
+	// over draws what a value grows to with the endpoints of one network, by does so for all rows with the host's flows,
+	// however many endpoints elsewhere there are.
 	over := func(name string, value func(figures.Row) float64) curve {
-		c := curve{name: name}
-		for _, r := range s.Rows {
-			if v := value(r); r.Networks == 1 && v > 0 {
-				c.points = append(c.points, plotter.XY{X: float64(r.Endpoints), Y: v})
-			}
-		}
-		return c
+		return curveOf(name, alone, func(r figures.Row) int { return r.Endpoints }, value)
 	}
-	// by draws all rows by the host's flows, however many endpoints elsewhere there are.
 	by := func(name string, value func(figures.Row) float64) curve {
-		c := curve{name: name}
-		for _, r := range s.Rows {
-			c.points = append(c.points, plotter.XY{X: float64(r.Flows), Y: value(r)})
-		}
-		slices.SortFunc(c.points, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
-		return c
+		return curveOf(name, byFlows, func(r figures.Row) int { return r.Flows }, value)
 	}
 	one := func(r figures.Row) figures.Changes { return r.Changes[0] }
 	const endpoints, flows = "endpoints in the network", "flows on the host"
@@ -170,6 +161,17 @@ func drawScale(s figures.Scale, directory string) error {
 	}
 	return drawLines(filepath.Join(directory, "scale-rate.svg"), "From the write to the flow, 99th percentile, by rate of changes",
 		"changes a second, for one to five seconds", "milliseconds", ratesOf(s))
+}
+
+// curveOf draws the rows that have the value.
+func curveOf(name string, rows []figures.Row, x func(figures.Row) int, value func(figures.Row) float64) curve {
+	c := curve{name: name}
+	for _, r := range rows {
+		if v := value(r); v > 0 {
+			c.points = append(c.points, plotter.XY{X: float64(x(r)), Y: v})
+		}
+	}
+	return c
 }
 
 // watchingOf are the times until half of the agents, and the last of them, have a change.

@@ -142,7 +142,7 @@ func (f *fleet) removeAll(ctx context.Context, subjects []subject) error {
 
 // compact has etcd forget what was there before, so that its size is that of what is there.
 func (f *fleet) compact(ctx context.Context) error {
-	now, err := f.raw.Get(ctx, "any", clientv3.WithCountOnly())
+	now, err := f.raw.Status(ctx, etcdURL)
 	if err != nil {
 		return fmt.Errorf("ask etcd for its revision: %w", err)
 	}
