@@ -173,7 +173,7 @@ func TestReadersSeeNoTornView(t *testing.T) {
 		c, other := dial(t, w), dial(t, w)
 		ensureAll(t, c)
 		eventually(t, "the other client's copy", func() bool { return len(observed(t, other).Ports) == 1 })
-		ctx := deadline(t, 90*time.Second)
+		ctx := deadline(t, 30*time.Second)
 		stop := make(chan struct{})
 		done := make(chan error, 1)
 		go func() {
